@@ -1,0 +1,157 @@
+// batch.h - unfinished batches, their flows, and the origins they share
+//
+// A flow is the jobs of one batch at one origin: a short queue in memory,
+// refilled from the store. A batch has at most FLOWS_MAX flows at a time in
+// memory; further origins of it wait in the store until one ends. So memory
+// depends neither on the length of a list nor on its number of hosts. Loop
+// thread only.
+#ifndef BROKER_BATCH_H
+#define BROKER_BATCH_H
+#include "broker/origin.h"
+#include "broker/store.h"
+#include "broker/suite.h"
+#include "proto/wire.h"
+
+#include <stdbool.h>
+#include <uthash.h>
+
+struct broker;
+struct job;
+
+// Flows in memory, all batches together: about 600 bytes each.
+#define FLOWS_MAX 16384
+// Jobs in memory, all flows together: about 1 KiB each with their URL.
+#define JOBS_MAX 49152
+// Of one flow, jobs that wait for another try. A host that sends everyone away
+// for an hour must not fill the memory with its URLs: the rest of them stays in
+// the store, and other flows go on.
+#define FLOW_RETRYING_MAX 2048
+// Rows a refill asks for: little at first, so that many origins share the
+// memory; doubled whenever a flow ran dry before the store answered.
+#define REFILL_MIN 8
+#define REFILL_MAX 1024
+// Unfinished batches in memory.
+#define BATCHES_MAX 10000
+
+struct origin {
+    uint64_t number;
+    char text[ORIGIN_TEXT_MAX];
+    uint64_t running; // transfers of the whole fleet
+    size_t flows_len; // flows that hold it
+    // Flows that would be ready but for the limit.
+    struct flow *blocked;
+    UT_hash_handle hh;
+};
+
+enum flow_place { FLOW_IDLE, FLOW_READY, FLOW_BLOCKED };
+
+struct flow {
+    struct batch *batch;
+    struct origin *origin; // NULL: the lines that are no URLs
+    uint64_t number;       // of the origin; ORIGIN_NONE for those
+    struct job *queue;     // QUEUED jobs
+    size_t queue_len;
+    size_t jobs_len; // jobs in memory, of any state
+    size_t retrying; // of these, in RETRY_WAIT
+    uint64_t next_seq;
+    bool is_end;       // the store had no more when last asked
+    bool is_refilling; // refill.op is on its way
+    bool is_hungry;    // waits in the list for its turn to refill
+    size_t page;
+    struct store_refill refill;
+    enum flow_place place;
+    struct flow *prev, *next;               // ready or blocked list
+    struct flow *hungry_prev, *hungry_next; // hungry list
+    UT_hash_handle hh;                      // in its batch, by number
+};
+
+struct batch {
+    uint64_t number;
+    char id[BATCH_ID_MAX + 1];
+    struct suite suite; // its algorithms
+    struct wire_request request;
+    uint64_t retry;
+    bool retries_all;
+    uint64_t weight;
+    bool is_cancelled;
+    bool is_finished;   // its last record is committed
+    uint64_t landed;    // committed records
+    uint64_t submitted; // committed URLs
+    // Live counts for status.
+    uint64_t fetching, hashing, retrying;
+    struct flow *flows; // by origin number
+    struct flow *ready; // flows with a queued job and a free slot
+    // Finding origins: a scan over the store, page by page (scan_is_first: the
+    // next page is the first), that starts anew while has_unseen_origins,
+    // because flows were left out for want of room.
+    bool has_unseen_origins;
+    bool is_scanning;
+    bool scan_is_first;
+    uint64_t scan_after;
+    struct store_origins scan;
+    uint64_t scan_origins[256];
+    size_t ops_out;            // store operations that point here
+    struct batch *prev, *next; // the scheduler's ring
+    UT_hash_handle hh;         // by number
+    UT_hash_handle hh_id;      // by id
+};
+
+struct batches {
+    struct batch *by_number;
+    struct batch *by_id;
+    size_t len;
+    struct batch *ring; // next to be served
+    struct origin *origins;
+    size_t flows_len;
+    struct flow *hungry;
+    size_t refills_out;      // rows that refills on their way may bring
+    bool has_unseen_origins; // of any batch
+};
+
+// Takes a batch's row into memory (or finds it there) and starts looking for
+// its jobs. Returns NULL without memory, or when BATCHES_MAX are there.
+struct batch *batch_load(struct broker *broker, const struct store_batch *row);
+
+// An unfinished batch by id, or NULL.
+struct batch *batch_find(struct broker *broker, const char *id);
+
+// URLs of these origins were committed: their flows have something to read.
+void batch_on_appended(struct broker *broker, struct batch *batch,
+                       const struct store_url *urls, size_t len,
+                       uint64_t submitted);
+
+// A record of the batch is committed.
+void batch_on_landed(struct broker *broker, struct batch *batch,
+                     uint64_t landed, bool is_finished);
+
+// Cancels: jobs in memory at once, those in the store as they are read.
+void batch_cancel(struct broker *broker, struct batch *batch);
+
+// Starts refills and scans for which there is room. Once a turn.
+void batches_refill(struct broker *broker);
+
+// Files a QUEUED job in its flow: at the back, or at the front when it had its
+// turn before.
+void flow_file(struct broker *broker, struct job *job, bool is_front);
+void flow_unfile(struct job *job);
+
+// The scheduler took a job from the flow: it may want more from the store.
+void flow_on_taken(struct broker *broker, struct flow *flow);
+
+// A job of the flow was freed.
+void flow_on_job_gone(struct broker *broker, struct flow *flow);
+
+// A transfer of the origin began or ended.
+void origin_take_slot(struct origin *origin);
+void origin_give_slot(struct origin *origin, uint64_t running_max);
+
+// Puts a flow where it belongs now: ready, blocked or idle.
+void flow_place(struct flow *flow, uint64_t running_max);
+
+// The number of a job's batch etc. for the log.
+const char *flow_origin_text(const struct flow *flow);
+
+// Frees everything; nothing may be out at the store.
+void batches_fini(struct broker *broker);
+
+#endif

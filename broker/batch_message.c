@@ -1,0 +1,46 @@
+#include "broker/batch_message.h"
+
+#include "broker/state.h"
+
+#include <string.h>
+
+void
+batch_message_fill(struct broker *broker, const struct store_batch *row,
+                   struct batch_text *text, Urlsum__V1__Batch *out)
+{
+    const struct batch *live = batch_find(broker, row->id);
+    char *save = NULL;
+
+    memcpy(text->algorithms, row->algorithms, sizeof(text->algorithms));
+    for (char *name = strtok_r(text->algorithms, ",", &save);
+         name && out->n_algorithms < WIRE_ALGORITHMS_MAX;
+         name = strtok_r(NULL, ",", &save))
+        text->names[out->n_algorithms++] = name;
+    out->algorithms = text->names;
+    text->options =
+        urlsum__v1__batch_options__unpack(NULL, row->options_len, row->options);
+    out->options = text->options;
+    out->id = (char *)row->id;
+    out->number = row->batch;
+    out->created_ms = row->created_wall_ms;
+    out->finished_ms = row->finished_wall_ms;
+    out->closed = row->is_closed;
+    out->cancelled = row->is_cancelled;
+    out->submitted = row->submitted;
+    out->done = row->landed;
+    out->failed = row->failed;
+    out->cancelled_urls = row->cancelled;
+    out->bytes = row->bytes;
+    if (live) {
+        out->fetching = live->fetching;
+        out->hashing = live->hashing;
+        out->retrying = live->retrying;
+    }
+}
+
+void
+batch_message_fini(struct batch_text *text)
+{
+    if (text->options)
+        urlsum__v1__batch_options__free_unpacked(text->options, NULL);
+}

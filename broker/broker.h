@@ -1,0 +1,38 @@
+// broker.h - the broker role: durable queue, scheduler, politeness, results
+#ifndef BROKER_BROKER_H
+#define BROKER_BROKER_H
+#include "common/conf.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct role;
+
+struct broker_config {
+    const char *client_bind; // as written by the user; resolved by the broker
+    const char *fetcher_bind;
+    const char *hasher_bind;
+    const char *store; // file; NULL or "": a private temporary one
+    bool is_ephemeral; // the embedded run: temporary store, no fsync
+    int64_t
+        parallel_max_host; // transfers at once an origin, of the whole fleet
+    int64_t buffer_memory; // bytes of bodies on their way, all fetchers
+    int64_t ttl_ms;        // silence after which a worker is lost
+    int64_t grace_ms;      // for draining
+    const char *log_level;
+};
+
+// Offsets are of struct broker_config; NULL-ended. broker_schedule_options:
+// --parallel-max-host, --buffer-memory, what an embedded run offers as well.
+// broker_options: the program's own: --client-bind, --fetcher-bind,
+// --hasher-bind, --store, --ttl, --grace, --log-level.
+extern const struct conf_option broker_schedule_options[];
+extern const struct conf_option broker_options[];
+
+// Binds, recovers, serves until stopped. Returns the program's exit code: 0
+// after a stop, 2 for a setting that cannot be (said on stderr), 3 when the
+// store cannot be opened or an endpoint not be bound.
+int broker_run(const struct broker_config *config, struct role *role);
+
+#endif

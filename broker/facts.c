@@ -1,0 +1,87 @@
+#include "broker/facts.h"
+
+#include "urlsum.pb-c.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+// Strings of one transfer, each with its end: whatever the wire allows.
+#define TEXT_MAX                                                               \
+    (WIRE_TEXT_MAX + 1 + URL_BYTES_MAX + 1 + 4 * (WIRE_FACT_MAX + 1))
+
+struct text {
+    char bytes[TEXT_MAX];
+    size_t used;
+};
+
+// protobuf's strings are UTF-8; header values are any bytes.
+static char *
+keep_text(struct text *text, const struct wire_bytes *bytes)
+{
+    char *start = text->bytes + text->used;
+
+    if (!bytes->at || !bytes->len || text->used + bytes->len + 1 > TEXT_MAX)
+        return (char *)protobuf_c_empty_string;
+    for (size_t i = 0; i < bytes->len; i++) {
+        unsigned char c = (unsigned char)bytes->at[i];
+
+        start[i] = c >= 0x80 || c < 0x20 || c == 0x7f ? '?' : (char)c;
+    }
+    start[bytes->len] = '\0';
+    text->used += bytes->len + 1;
+    return start;
+}
+
+static uint64_t
+number(uint64_t value)
+{
+    return value == WIRE_UNSET ? 0 : value;
+}
+
+int
+facts_encode(const struct wire_facts *facts, const char *fetcher,
+             unsigned char **out_data, size_t *out_len)
+{
+    Urlsum__V1__Facts out = URLSUM__V1__FACTS__INIT;
+    struct text text; // 70 KiB that need no clearing
+    unsigned char *data;
+
+    text.used = 0;
+    out.curl_code = (uint32_t)number(facts->curl_code);
+    out.message = keep_text(&text, &facts->message);
+    out.content_type = keep_text(&text, &facts->content_type);
+    out.etag = keep_text(&text, &facts->etag);
+    out.last_modified = keep_text(&text, &facts->last_modified);
+    out.remote = keep_text(&text, &facts->remote);
+    out.final_url = keep_text(&text, &facts->final_url);
+    out.http_version = (uint32_t)number(facts->http_version);
+    out.redirects = (uint32_t)number(facts->redirects);
+    out.dns_us = number(facts->dns_us);
+    out.connect_us = number(facts->connect_us);
+    out.tls_us = number(facts->tls_us);
+    out.first_byte_us = number(facts->first_byte_us);
+    out.total_us = number(facts->total_us);
+    out.fetcher = (char *)fetcher;
+    data = malloc(urlsum__v1__facts__get_packed_size(&out) + 1);
+    if (!data)
+        return -ENOMEM;
+    *out_len = urlsum__v1__facts__pack(&out, data);
+    *out_data = data;
+    return 0;
+}
+
+size_t
+facts_encode_hasher(const char *hasher, unsigned char *out)
+{
+    size_t len = strlen(hasher);
+
+    // Field 16, wire type 2: the key takes two bytes, the length one.
+    assert(len <= WIRE_NAME_MAX && len < 128);
+    out[0] = 0x82;
+    out[1] = 0x01;
+    out[2] = (unsigned char)len;
+    memcpy(out + 3, hasher, len);
+    return len + 3;
+}

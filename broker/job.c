@@ -1,0 +1,67 @@
+#include "broker/job.h"
+
+#include "broker/facts.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct job *
+jobs_add(struct jobs *jobs, struct flow *flow, uint64_t batch,
+         const struct store_job *row)
+{
+    struct job *job = calloc(1, sizeof(*job) + row->len);
+
+    if (!job)
+        return NULL;
+    job->id = job_id_make(batch, row->seq);
+    job->flow = flow;
+    job->tries = row->tries;
+    job->lost = row->lost;
+    job->url_len = row->len;
+    memcpy(job->url, row->url, row->len);
+    HASH_ADD(hh, jobs->by_id, id, sizeof(job->id), job);
+    jobs->len++;
+    return job;
+}
+
+struct job *
+jobs_find(const struct jobs *jobs, uint64_t id)
+{
+    struct job *job;
+
+    HASH_FIND(hh, jobs->by_id, &id, sizeof(id), job);
+    return job;
+}
+
+void
+jobs_remove(struct jobs *jobs, struct job **job)
+{
+    HASH_DEL(jobs->by_id, *job);
+    jobs->len--;
+    free((*job)->facts);
+    free(*job);
+    *job = NULL;
+}
+
+void
+job_take_facts(struct job *job, unsigned char **facts, size_t len)
+{
+    free(job->facts);
+    job->facts = *facts;
+    job->facts_len = len;
+    *facts = NULL;
+}
+
+void
+job_add_hasher(struct job *job, const char *name)
+{
+    unsigned char more[WIRE_NAME_MAX + 4];
+    size_t len = facts_encode_hasher(name, more);
+    unsigned char *facts = realloc(job->facts, job->facts_len + len);
+
+    if (!facts)
+        return;
+    memcpy(facts + job->facts_len, more, len);
+    job->facts = facts;
+    job->facts_len += len;
+}

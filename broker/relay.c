@@ -1,0 +1,453 @@
+#include "broker/relay.h"
+
+#include "broker/facts.h"
+#include "broker/life.h"
+#include "broker/schedule.h"
+#include "broker/state.h"
+#include "broker/window.h"
+#include "common/log.h"
+#include "common/loop.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <utlist.h>
+
+// Losses after which a URL is suspected of killing its workers.
+#define LOST_MAX 3
+
+// --- Leases that end badly ---
+
+static void
+lose_lease(struct broker *broker, struct job *job, const struct session *from,
+           enum wire_abort reason, bool is_charged)
+{
+    struct life_info info = {
+        .from = from, .reason = reason, .outcome = FAIL_WORKER_LOST};
+
+    if (is_charged)
+        job->lost++;
+    // Charged with FETCHED; but it did not come to its end, nor did it fail.
+    if (job->state == JOB_HASHING)
+        job->tries--;
+    (void)life_apply(broker, job,
+                     job->lost >= LOST_MAX ? EV_FAILED_HARD : EV_LEASE_LOST,
+                     &info);
+}
+
+void
+relay_lose_leases(struct broker *broker, struct session *session)
+{
+    while (session->jobs)
+        lose_lease(broker, session->jobs, session, WIRE_ABORT_HASHER_LOST,
+                   session->is_crash);
+}
+
+// --- FETCHED ---
+
+static struct job *
+find_leased(struct broker *broker, const struct session *fetcher, uint64_t id,
+            uint32_t attempt)
+{
+    struct job *job = jobs_find(&broker->jobs, id);
+
+    if (!job || job->attempt != attempt || job->fetcher != fetcher)
+        return NULL;
+    return job;
+}
+
+static void
+on_failed(struct broker *broker, struct session *fetcher, struct job *job,
+          const struct wire_fetched *item)
+{
+    struct life_info info = {.from = fetcher,
+                             .outcome = item->outcome,
+                             .reason = WIRE_ABORT_FETCH_FAILED};
+    bool again;
+
+    again = schedule_wants_retry(
+        job, item->outcome, (int)job->http_status, item->facts.retry_after_s,
+        loop_now_ms(broker->loop), &broker->seed, &info.due_ms);
+    job->tries++;
+    fetcher->done++;
+    (void)life_apply(broker, job, again ? EV_FAILED_SOFT : EV_FAILED_HARD,
+                     &info);
+}
+
+void
+relay_on_fetched(struct broker *broker, struct session *fetcher,
+                 const struct wire_message *message)
+{
+    for (size_t i = 0; i < message->fetched.len; i++) {
+        const struct wire_fetched *item = &message->fetched.items[i];
+        struct job *job =
+            find_leased(broker, fetcher, item->job, item->attempt);
+        const struct life_info info = {.from = fetcher};
+        unsigned char *facts = NULL;
+        size_t facts_len = 0;
+
+        // Late news of a cancelled or requeued job is normal.
+        if (!job || job->state != JOB_LEASED)
+            continue;
+        if (facts_encode(&item->facts, fetcher->name, &facts, &facts_len) == 0)
+            job_take_facts(job, &facts, facts_len);
+        job->http_status = item->facts.http_status == WIRE_UNSET
+                               ? 0
+                               : (uint32_t)item->facts.http_status;
+        if (item->outcome != FAIL_OK) {
+            on_failed(broker, fetcher, job, item);
+            continue;
+        }
+        job->tries++;
+        job->size = item->size;
+        (void)life_apply(broker, job, EV_FETCHED, &info);
+    }
+}
+
+// --- BODY to HASH ---
+
+static void
+push_note(struct session *hasher, const struct hash_note *note)
+{
+    if (hasher->notes_len == hasher->notes_room) {
+        size_t room = hasher->notes_room ? hasher->notes_room * 2 : 64;
+        struct hash_note *notes = malloc(room * sizeof(*notes));
+
+        if (!notes) {
+            // Without its note the credit could not be given back.
+            session_doom(hasher, WIRE_ERROR_REFUSED, "no memory in the broker");
+            return;
+        }
+        for (size_t i = 0; i < hasher->notes_len; i++)
+            notes[i] =
+                hasher->notes[(hasher->notes_first + i) % hasher->notes_room];
+        free(hasher->notes);
+        hasher->notes = notes;
+        hasher->notes_first = 0;
+        hasher->notes_room = room;
+    }
+    hasher->notes[(hasher->notes_first + hasher->notes_len) %
+                  hasher->notes_room] = *note;
+    hasher->notes_len++;
+    hasher->backlog += note->bytes;
+}
+
+void
+relay_pop_notes(struct broker *broker, struct session *hasher, size_t count)
+{
+    for (; count; count--) {
+        const struct hash_note *note = &hasher->notes[hasher->notes_first];
+        struct session *fetcher =
+            sessions_find(&broker->sessions, note->fetcher);
+
+        if (fetcher)
+            window_give(broker, fetcher, note->job, note->attempt, note->bytes);
+        hasher->backlog -= note->bytes;
+        hasher->notes_first = (hasher->notes_first + 1) % hasher->notes_room;
+        hasher->notes_len--;
+    }
+}
+
+static bool
+is_whole(const struct wire_segment *segment)
+{
+    return segment->offset == 0 && (segment->flags & WIRE_SEGMENT_LAST);
+}
+
+// Whole bodies only, or one transfer only: what a hasher can be given alone.
+static const char *
+check_mixture(const struct wire_message *message)
+{
+    const struct wire_segment *segments = message->body.segments;
+    bool all_whole = true, all_same = true;
+
+    for (size_t i = 0; i < message->body.len; i++) {
+        all_whole &= is_whole(&segments[i]);
+        all_same &= segments[i].job == segments[0].job &&
+                    segments[i].attempt == segments[0].attempt;
+    }
+    return all_whole || all_same
+               ? NULL
+               : "segments must be whole bodies or all of one body";
+}
+
+// Why a live segment breaks the protocol, or NULL. ahead: bytes of the same
+// body in the segments before it.
+static const char *
+check_segment(const struct job *job, const struct wire_segment *segment,
+              uint64_t ahead)
+{
+    uint64_t at = job->relayed + ahead;
+
+    if (segment->offset != at)
+        return "a segment does not begin where the last one ended";
+    if (job->state == JOB_HASHING && at + segment->length > job->size)
+        return "the body is longer than FETCHED said";
+    if (!(segment->flags & WIRE_SEGMENT_LAST))
+        return NULL;
+    if (job->state != JOB_HASHING)
+        return "the last segment came before FETCHED";
+    if (at + segment->length != job->size)
+        return "the body's length is not what FETCHED said";
+    return NULL;
+}
+
+// Looks at the whole message before anything of it takes effect. Returns why it
+// breaks the protocol, or NULL.
+static const char *
+check_body(struct broker *broker, const struct session *fetcher,
+           const struct wire_message *message)
+{
+    const struct wire_segment *segments = message->body.segments;
+    const char *why = check_mixture(message);
+    uint64_t ahead = 0;
+
+    if (fetcher->outstanding > fetcher->granted)
+        why = "more bytes than its window allows";
+    for (size_t i = 0; i < message->body.len && !why; i++) {
+        const struct job *job =
+            find_leased(broker, fetcher, segments[i].job, segments[i].attempt);
+        bool is_next = i && segments[i].job == segments[i - 1].job;
+
+        ahead = is_next ? ahead + segments[i - 1].length : 0;
+        // A stale one may be anything.
+        why = job ? check_segment(job, &segments[i], ahead) : NULL;
+    }
+    return why;
+}
+
+static size_t
+suite_index(struct wire_bytes *suites, size_t *suites_len,
+            const struct batch *batch)
+{
+    size_t len = strlen(batch->suite.text), i;
+
+    for (i = 0; i < *suites_len; i++) {
+        if (suites[i].len == len &&
+            memcmp(suites[i].at, batch->suite.text, len) == 0)
+            return i;
+    }
+    if (i < WIRE_SUITES_MAX) {
+        suites[i] = (struct wire_bytes){batch->suite.text, len};
+        *suites_len = i + 1;
+    }
+    return i;
+}
+
+// Notes that a job's segment goes to the hasher.
+static void
+advance(struct job *job, struct session *hasher,
+        const struct wire_segment *segment)
+{
+    if (!job->hasher) {
+        job->hasher = hasher;
+        DL_APPEND2(hasher->jobs, job, hasher_prev, hasher_next);
+        hasher->jobs_len++;
+    }
+    job->relayed += segment->length;
+    if (!(segment->flags & WIRE_SEGMENT_LAST))
+        return;
+    DL_DELETE2(job->fetcher->jobs, job, fetcher_prev, fetcher_next);
+    job->fetcher->jobs_len--;
+    job->fetcher->done++;
+    job->fetcher = NULL;
+}
+
+// The hasher for this message: that of the stream, or the least busy one that
+// has the algorithms of all its bodies.
+static struct session *
+choose_hasher(struct broker *broker, const struct session *fetcher,
+              const struct wire_message *message)
+{
+    const struct wire_segment *first = &message->body.segments[0];
+    const struct job *job = jobs_find(&broker->jobs, first->job);
+    const struct batch *last = NULL;
+    struct wire_bytes suites[WIRE_SUITES_MAX];
+    size_t suites_len = 0;
+
+    if (job && job->attempt == first->attempt && job->hasher)
+        return job->hasher;
+    for (size_t i = 0; i < message->body.len; i++) {
+        const struct wire_segment *segment = &message->body.segments[i];
+
+        job = find_leased(broker, fetcher, segment->job, segment->attempt);
+        if (!job || job->flow->batch == last)
+            continue;
+        last = job->flow->batch;
+        (void)suite_index(suites, &suites_len, last); // too many: relabel()'s
+    }
+    return sessions_pick_hasher(&broker->sessions, suites, suites_len,
+                                !is_whole(first));
+}
+
+// Makes the HASH head's segments. Returns how many are live.
+static size_t
+relabel(struct broker *broker, struct session *fetcher, struct session *hasher,
+        const struct wire_message *message, struct wire_segment *out_segments,
+        struct wire_bytes *suites, size_t *suites_len)
+{
+    size_t live = 0;
+
+    for (size_t i = 0; i < message->body.len; i++) {
+        const struct wire_segment *segment = &message->body.segments[i];
+        struct job *job =
+            find_leased(broker, fetcher, segment->job, segment->attempt);
+        size_t index;
+
+        out_segments[i] = *segment;
+        out_segments[i].suite = 0;
+        if (!job)
+            continue; // stale: its bytes are digested in vain, or dropped
+        index = suite_index(suites, suites_len, job->flow->batch);
+        if (!hasher || index == WIRE_SUITES_MAX) {
+            lose_lease(broker, job, NULL, WIRE_ABORT_HASHER_LOST, false);
+            continue;
+        }
+        out_segments[i].suite = (uint8_t)index;
+        advance(job, hasher, segment);
+        live++;
+    }
+    return live;
+}
+
+// Nobody wants the message: its bytes are credited at once.
+static void
+drop_body(struct broker *broker, struct session *fetcher,
+          const struct wire_message *message)
+{
+    const struct wire_segment *first = &message->body.segments[0];
+
+    window_give(broker, fetcher, 0, 0, message->body.bytes);
+    if (!(first->flags & WIRE_SEGMENT_LAST))
+        session_abort(broker, fetcher, first->job, first->attempt,
+                      WIRE_ABORT_STALE);
+}
+
+void
+relay_on_body(struct broker *broker, struct session *fetcher,
+              const struct wire_message *message, zmq_msg_t *body)
+{
+    const struct wire_segment *first = &message->body.segments[0];
+    struct wire_segment segments[WIRE_ENTRIES_MAX];
+    struct wire_bytes suites[WIRE_SUITES_MAX];
+    struct session *hasher;
+    struct hash_note note = {.fetcher = fetcher->id,
+                             .bytes = (uint32_t)message->body.bytes};
+    size_t suites_len = 0, live;
+    const char *why;
+
+    fetcher->outstanding += message->body.bytes;
+    fetcher->bytes += message->body.bytes;
+    why = check_body(broker, fetcher, message);
+    if (why) {
+        log_warn("worker.bad_frame", "role=fetcher worker=%s why=\"%s\"",
+                 fetcher->label, why);
+        session_doom(fetcher, WIRE_ERROR_BAD_FRAME, why);
+        return;
+    }
+    hasher = choose_hasher(broker, fetcher, message);
+    live = relabel(broker, fetcher, hasher, message, segments, suites,
+                   &suites_len);
+    if (!live) {
+        drop_body(broker, fetcher, message);
+        return;
+    }
+    if (!is_whole(first)) {
+        note.job = first->job;
+        note.attempt = first->attempt;
+    }
+    push_note(hasher, &note);
+    wire_put_hash(broker->sessions.buf, suites, suites_len, segments,
+                  message->body.len);
+    session_send(broker, hasher, body);
+}
+
+// --- DIGESTS ---
+
+// Copies the digests into the job. Returns why they cannot be right, or NULL.
+static const char *
+take_digests(struct job *job, const struct wire_digest *item)
+{
+    const struct suite *suite = &job->flow->batch->suite;
+    size_t used = 0;
+
+    if (item->size != job->size)
+        return "digested bytes are not the body's size";
+    if (item->digests_len != suite->len)
+        return "not one digest an algorithm";
+    for (size_t i = 0; i < suite->len; i++) {
+        if (item->digests[i].len != suite->digest_bytes[i])
+            return "a digest of the wrong length";
+        memcpy(job->digests + used, item->digests[i].at,
+               suite->digest_bytes[i]);
+        used += suite->digest_bytes[i];
+    }
+    return NULL;
+}
+
+void
+relay_on_digests(struct broker *broker, struct session *hasher,
+                 const struct wire_message *message)
+{
+    const struct life_info info = {.from = hasher};
+
+    if (message->digests.taken > hasher->notes_len) {
+        session_doom(hasher, WIRE_ERROR_BAD_FRAME,
+                     "more messages taken than were sent");
+        return;
+    }
+    for (size_t i = 0; i < message->digests.len; i++) {
+        const struct wire_digest *item = &message->digests.items[i];
+        struct job *job = jobs_find(&broker->jobs, item->job);
+        const char *why;
+
+        // A late digest of a cancelled or requeued job is normal.
+        if (!job || job->attempt != item->attempt || job->hasher != hasher ||
+            job->state != JOB_HASHING || job->fetcher)
+            continue;
+        why = take_digests(job, item);
+        if (why) {
+            log_error("worker.bad_digest",
+                      "job=" LOG_JOB " worker=%s why=\"%s\"",
+                      LOG_JOB_ARG(job->id), hasher->label, why);
+            session_doom(hasher, WIRE_ERROR_BAD_FRAME, why);
+            break;
+        }
+        hasher->done++;
+        hasher->bytes += item->size;
+        job_add_hasher(job, hasher->name);
+        (void)life_apply(broker, job, EV_DIGESTED, &info);
+    }
+    relay_pop_notes(broker, hasher, message->digests.taken);
+}
+
+// --- ABORT from a hasher ---
+
+void
+relay_on_abort(struct broker *broker, struct session *hasher,
+               const struct wire_message *message)
+{
+    for (size_t i = 0; i < message->abort.len; i++) {
+        const struct wire_aborted *item = &message->abort.items[i];
+        struct job *job = jobs_find(&broker->jobs, item->job);
+        struct life_info info = {
+            .from = hasher, .outcome = FAIL_DIGEST, .reason = WIRE_ABORT_STALE};
+        struct wire_bytes suite;
+
+        if (!job || job->attempt != item->attempt || job->hasher != hasher)
+            continue;
+        log_warn("job.hash_aborted", "job=" LOG_JOB " worker=%s reason=%s",
+                 LOG_JOB_ARG(job->id), hasher->label,
+                 wire_abort_name(item->reason));
+        suite = (struct wire_bytes){job->flow->batch->suite.text,
+                                    strlen(job->flow->batch->suite.text)};
+        if (item->reason == WIRE_ABORT_NO_ALGORITHM &&
+            !sessions_have_hasher(&broker->sessions, &suite, hasher))
+            (void)life_apply(broker, job, EV_FAILED_HARD, &info);
+        else
+            // A gap cannot happen on an ordered link; should it keep
+            // happening, the count ends it. So it does when bodies that no
+            // single hasher could take share a message.
+            lose_lease(broker, job, hasher, WIRE_ABORT_HASHER_LOST, true);
+    }
+}

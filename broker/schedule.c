@@ -1,0 +1,113 @@
+#include "broker/schedule.h"
+
+#include "broker/life.h"
+#include "broker/state.h"
+#include "common/loop.h"
+
+#include <stdlib.h>
+#include <utlist.h>
+
+#define BACKOFF_FIRST_MS 1000
+#define BACKOFF_MAX_MS (10 * 60 * 1000)
+#define RETRY_AFTER_MAX_S (24 * 60 * 60)
+
+// Leases up to quantum jobs of the batch to the fetcher. Returns how many.
+static size_t
+serve_batch(struct broker *broker, struct batch *batch, struct session *fetcher,
+            size_t quantum)
+{
+    uint64_t running_max = (uint64_t)broker->config->parallel_max_host;
+    struct life_info info = {.fetcher = fetcher};
+    size_t served = 0;
+
+    while (served < quantum && batch->ready) {
+        struct flow *flow = batch->ready;
+
+        // The list is lazy: another batch may have taken the last slot.
+        flow_place(flow, running_max);
+        if (flow->place != FLOW_READY)
+            continue;
+        (void)life_apply(broker, flow->queue, EV_LEASED, &info);
+        served++;
+        // To the back of the list, or out of it.
+        flow_place(flow, running_max);
+        if (flow->place == FLOW_READY) {
+            DL_DELETE(batch->ready, flow);
+            DL_APPEND(batch->ready, flow);
+        }
+        flow_on_taken(broker, flow);
+    }
+    return served;
+}
+
+void
+schedule_run(struct broker *broker)
+{
+    struct batches *batches = &broker->batches;
+    size_t passed = 0;
+
+    if (broker->is_draining ||
+        !sessions_have_hasher(&broker->sessions, NULL, NULL))
+        return;
+    while (batches->ring && passed < batches->len) {
+        struct batch *batch = batches->ring;
+        struct session *fetcher;
+        size_t room, quantum = SCHEDULE_QUANTUM * batch->weight;
+
+        fetcher = sessions_pick_fetcher(&broker->sessions, &room);
+        if (!fetcher)
+            break;
+        if (quantum > room)
+            quantum = room;
+        passed = serve_batch(broker, batch, fetcher, quantum) ? 0 : passed + 1;
+        session_send_jobs(broker, fetcher);
+        // To the back of the ring.
+        DL_DELETE(batches->ring, batch);
+        DL_APPEND(batches->ring, batch);
+    }
+}
+
+uint64_t
+schedule_run_retries(struct broker *broker)
+{
+    struct heap_node *node;
+    uint64_t now_ms = loop_now_ms(broker->loop);
+    const struct life_info info = {0};
+
+    while ((node = heap_peek(&broker->retries)) != NULL) {
+        struct job *job =
+            (struct job *)((char *)node - offsetof(struct job, due));
+
+        if (node->key > now_ms)
+            return node->key;
+        (void)life_apply(broker, job, EV_DUE, &info);
+    }
+    return UINT64_MAX;
+}
+
+bool
+schedule_wants_retry(const struct job *job, enum fail outcome, int http_status,
+                     uint64_t retry_after_s, uint64_t now_ms, unsigned *seed,
+                     uint64_t *out_due_ms)
+{
+    const struct batch *batch = job->flow->batch;
+    uint64_t pause_ms = BACKOFF_FIRST_MS;
+
+    if (!batch->retries_all && !fail_is_soft(outcome, http_status))
+        return false;
+    if (job->tries >= batch->retry)
+        return false;
+    for (uint32_t i = 0; i < job->tries && pause_ms < BACKOFF_MAX_MS; i++)
+        pause_ms *= 2;
+    if (pause_ms > BACKOFF_MAX_MS)
+        pause_ms = BACKOFF_MAX_MS;
+    pause_ms += (uint64_t)rand_r(seed) % (pause_ms / 4 + 1);
+    if (retry_after_s != UINT64_MAX) {
+        if (retry_after_s > RETRY_AFTER_MAX_S)
+            retry_after_s = RETRY_AFTER_MAX_S;
+        if (retry_after_s * 1000 > pause_ms)
+            pause_ms = retry_after_s * 1000;
+    }
+    *out_due_ms = now_ms + pause_ms;
+    return true;
+}

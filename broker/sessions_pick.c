@@ -1,0 +1,110 @@
+// sessions_pick.c - which worker gets the next jobs, and which the next body
+#include "broker/sessions.h"
+
+#include <string.h>
+#include <utlist.h>
+
+struct session *
+sessions_pick_fetcher(const struct sessions *sessions, size_t *out_room)
+{
+    struct session *it, *best = NULL;
+
+    DL_FOREACH(sessions->fetchers, it)
+    {
+        if (it->is_draining || it->is_gone || it->jobs_len >= it->capacity)
+            continue;
+        // a/b < c/d without division.
+        if (!best ||
+            it->jobs_len * best->capacity < best->jobs_len * it->capacity)
+            best = it;
+    }
+    if (best)
+        *out_room = best->capacity - best->jobs_len;
+    return best;
+}
+
+bool
+session_can_hash(const struct session *hasher, const struct wire_bytes *suite)
+{
+    const char *end = suite->at + suite->len;
+
+    for (const char *name = suite->at; name < end;) {
+        const char *comma = memchr(name, ',', (size_t)(end - name));
+        size_t len = (size_t)((comma ? comma : end) - name);
+        const char *at = hasher->algorithms;
+
+        // Between commas, the first and the last one included.
+        while (at && (strncmp(at + 1, name, len) != 0 || at[1 + len] != ','))
+            at = strchr(at + 1, ',');
+        if (!at)
+            return false;
+        name += len + 1;
+    }
+    return true;
+}
+
+bool
+sessions_have_hasher(const struct sessions *sessions,
+                     const struct wire_bytes *suite,
+                     const struct session *except)
+{
+    const struct session *it;
+
+    DL_FOREACH(sessions->hashers, it)
+    {
+        if (it != except && !it->is_gone && !it->is_draining &&
+            (!suite || session_can_hash(it, suite)))
+            return true;
+    }
+    return false;
+}
+
+// How well a hasher suits: those that lack an algorithm come last, for only
+// they can say so; those that leave before them, for what is fetched already
+// need not be fetched again.
+static int
+suits(const struct session *hasher, const struct wire_bytes *suites, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        if (!session_can_hash(hasher, &suites[i]))
+            return 0;
+    }
+    return hasher->is_draining ? 1 : 2;
+}
+
+// Which of two hashers has less before it. A whole body is done when the bytes
+// before it are; a stream will bring more than it shows, so that the number of
+// bodies a hasher has in hand says more than the bytes it has at the moment.
+static bool
+is_lighter(const struct session *a, const struct session *b, bool is_stream)
+{
+    if (is_stream && a->jobs_len != b->jobs_len)
+        return a->jobs_len < b->jobs_len;
+    return a->backlog < b->backlog;
+}
+
+struct session *
+sessions_pick_hasher(const struct sessions *sessions,
+                     const struct wire_bytes *suites, size_t suites_len,
+                     bool is_stream)
+{
+    struct session *it, *best = NULL;
+    int best_suits = -1;
+
+    DL_FOREACH(sessions->hashers, it)
+    {
+        int it_suits;
+
+        // The best kind with less before it: no need to look closer.
+        if (it->is_gone ||
+            (best_suits == 2 && !is_lighter(it, best, is_stream)))
+            continue;
+        it_suits = suits(it, suites, suites_len);
+        if (it_suits > best_suits ||
+            (it_suits == best_suits && is_lighter(it, best, is_stream))) {
+            best = it;
+            best_suits = it_suits;
+        }
+    }
+    return best;
+}

@@ -1,0 +1,125 @@
+#include "client/dial.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <zmq.h>
+
+// A reply above this is not one: a page is RESULTS_BYTES_MAX and a little.
+#define REPLY_BYTES_MAX (16 * 1024 * 1024)
+// ZeroMQ's own heartbeats find a peer that vanished without a word.
+#define HEARTBEAT_MS 10000
+#define HEARTBEAT_TIMEOUT_MS 30000
+
+static int
+set_option(void *socket, int option, int value)
+{
+    return zmq_setsockopt(socket, option, &value, sizeof(value)) ? -errno : 0;
+}
+
+static int
+set_options(void *socket)
+{
+    int64_t reply_bytes_max = REPLY_BYTES_MAX;
+    int err = 0;
+
+    err = err ? err : set_option(socket, ZMQ_LINGER, 0);
+    err = err ? err : set_option(socket, ZMQ_IPV6, 1);
+    err = err ? err : set_option(socket, ZMQ_RECONNECT_IVL, 100);
+    err = err ? err : set_option(socket, ZMQ_RECONNECT_IVL_MAX, 1000);
+    err = err ? err : set_option(socket, ZMQ_HEARTBEAT_IVL, HEARTBEAT_MS);
+    err = err ? err
+              : set_option(socket, ZMQ_HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS);
+    if (!err && zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &reply_bytes_max,
+                               sizeof(reply_bytes_max)))
+        err = -errno;
+    return err;
+}
+
+static int
+watch_connection(struct dial *dial, void *zmq)
+{
+    char name[64];
+
+    (void)snprintf(name, sizeof(name), "inproc://client-monitor-%p",
+                   dial->socket);
+    if (zmq_socket_monitor(dial->socket, name,
+                           ZMQ_EVENT_HANDSHAKE_SUCCEEDED |
+                               ZMQ_EVENT_DISCONNECTED))
+        return -errno;
+    dial->monitor = zmq_socket(zmq, ZMQ_PAIR);
+    if (!dial->monitor || zmq_connect(dial->monitor, name))
+        return -errno;
+    return 0;
+}
+
+int
+dial_open(struct dial *dial, void *zmq, const char *endpoint)
+{
+    int err;
+
+    *dial = (struct dial){.socket = zmq_socket(zmq, ZMQ_DEALER)};
+    if (!dial->socket)
+        return -errno;
+    err = set_options(dial->socket);
+    if (!err && strncmp(endpoint, "inproc://", 9) != 0)
+        err = watch_connection(dial, zmq);
+    if (!err && zmq_connect(dial->socket, endpoint))
+        err = -errno;
+    if (err)
+        dial_close(dial);
+    return err;
+}
+
+void
+dial_close(struct dial *dial)
+{
+    if (dial->monitor)
+        (void)zmq_close(dial->monitor); // ours, open: cannot fail
+    if (dial->socket) {
+        (void)zmq_socket_monitor(dial->socket, NULL, 0); // ends the monitor
+        (void)zmq_close(dial->socket);
+    }
+    *dial = (struct dial){0};
+}
+
+enum dial_event
+dial_take_event(struct dial *dial)
+{
+    zmq_msg_t message;
+    uint16_t event = 0;
+    bool has_more;
+
+    if (!dial->monitor)
+        return DIAL_NOTHING;
+    (void)zmq_msg_init(&message); // cannot fail
+    if (zmq_msg_recv(&message, dial->monitor, ZMQ_DONTWAIT) < 0) {
+        (void)zmq_msg_close(&message);
+        return DIAL_NOTHING;
+    }
+    if (zmq_msg_size(&message) >= sizeof(event))
+        memcpy(&event, zmq_msg_data(&message), sizeof(event));
+    do { // the address follows
+        has_more = zmq_msg_more(&message);
+        if (has_more && zmq_msg_recv(&message, dial->monitor, 0) < 0)
+            has_more = false;
+    } while (has_more);
+    (void)zmq_msg_close(&message);
+    if (event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED)
+        return DIAL_CONNECTED;
+    return event == ZMQ_EVENT_DISCONNECTED ? DIAL_DISCONNECTED : DIAL_OTHER;
+}
+
+bool
+dial_has_input(const struct dial *dial)
+{
+    int events = 0;
+    size_t size = sizeof(events);
+
+    if (!dial->socket ||
+        zmq_getsockopt(dial->socket, ZMQ_EVENTS, &events, &size))
+        return false;
+    return events & ZMQ_POLLIN;
+}

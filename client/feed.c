@@ -1,0 +1,276 @@
+#include "client/feed.h"
+
+#include "client/list.h"
+#include "client/remote.h"
+#include "common/limits.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MESSAGE_URLS_MAX 1000
+#define MESSAGE_BYTES_MAX ((size_t)256 * 1024)
+#define WINDOW 4
+// Lines skipped or read in one step, so that results get their turn.
+#define STEP_URLS_MAX 8000
+
+struct feed {
+    struct remote *remote;
+    struct list *list;
+    const char *batch;
+    uint64_t read;      // lines taken from the list
+    uint64_t skip;      // of these, what the batch had before
+    uint64_t submitted; // acknowledged
+    size_t unanswered;
+    bool is_list_read;
+    bool waits_for_list; // its next line is not there yet
+    bool is_closing, is_closed;
+    bool has_sent;
+    int err;
+    char why[1200];
+
+    // The message being filled: URLs end to end.
+    ProtobufCBinaryData urls[MESSAGE_URLS_MAX];
+    size_t urls_len;
+    size_t bytes_len;
+    uint8_t bytes[MESSAGE_BYTES_MAX + URL_BYTES_MAX + 1];
+};
+
+static int
+fail(struct feed *feed, int err, const char *why)
+{
+    if (!feed->err) {
+        feed->err = err;
+        (void)snprintf(feed->why, sizeof(feed->why), "%s", why);
+    }
+    return err;
+}
+
+int
+feed_new(struct remote *remote, struct list *list, const char *batch,
+         uint64_t submitted, struct feed **out_feed)
+{
+    struct feed *feed = calloc(1, sizeof(*feed));
+
+    if (!feed)
+        return -ENOMEM;
+    feed->remote = remote;
+    feed->list = list;
+    feed->batch = batch;
+    feed->skip = submitted;
+    feed->submitted = submitted;
+    *out_feed = feed;
+    return 0;
+}
+
+void
+feed_free(struct feed **feed)
+{
+    free(*feed);
+    *feed = NULL;
+}
+
+// --- Sending ---
+
+static void
+on_submitted(void *arg, const Urlsum__V1__Reply *reply)
+{
+    struct feed *feed = arg;
+
+    feed->unanswered--;
+    if (reply->what_case == URLSUM__V1__REPLY__WHAT_ERROR)
+        (void)fail(feed, -EREMOTE,
+                   remote_error_text(feed->remote, reply->error));
+    else if (reply->what_case == URLSUM__V1__REPLY__WHAT_BATCH &&
+             reply->batch->submitted > feed->submitted)
+        feed->submitted = reply->batch->submitted;
+}
+
+static void
+on_closed(void *arg, const Urlsum__V1__Reply *reply)
+{
+    struct feed *feed = arg;
+
+    feed->unanswered--;
+    if (reply->what_case == URLSUM__V1__REPLY__WHAT_ERROR)
+        (void)fail(feed, -EREMOTE,
+                   remote_error_text(feed->remote, reply->error));
+    else
+        feed->is_closed = true;
+}
+
+static int
+send_message(struct feed *feed)
+{
+    Urlsum__V1__Request request = URLSUM__V1__REQUEST__INIT;
+    Urlsum__V1__SubmitUrls submit = URLSUM__V1__SUBMIT_URLS__INIT;
+
+    submit.batch = (char *)(uintptr_t)feed->batch; // packed, not changed
+    submit.first_seq = feed->read - feed->urls_len;
+    submit.n_urls = feed->urls_len;
+    submit.urls = feed->urls;
+    request.what_case = URLSUM__V1__REQUEST__WHAT_SUBMIT;
+    request.submit = &submit;
+    if (remote_send(feed->remote, &request, on_submitted, feed))
+        return fail(feed, -ENOMEM, "out of memory");
+    feed->has_sent = true;
+    feed->unanswered++;
+    feed->urls_len = 0;
+    feed->bytes_len = 0;
+    return 0;
+}
+
+static int
+send_close(struct feed *feed)
+{
+    Urlsum__V1__Request request = URLSUM__V1__REQUEST__INIT;
+    Urlsum__V1__CloseBatch close = URLSUM__V1__CLOSE_BATCH__INIT;
+
+    close.batch = (char *)(uintptr_t)feed->batch; // packed, not changed
+    close.size = feed->read;
+    request.what_case = URLSUM__V1__REQUEST__WHAT_CLOSE;
+    request.close = &close;
+    if (remote_send(feed->remote, &request, on_closed, feed))
+        return fail(feed, -ENOMEM, "out of memory");
+    feed->unanswered++;
+    feed->is_closing = true;
+    return 0;
+}
+
+// --- Reading ---
+
+static bool
+is_readable(int fd)
+{
+    struct pollfd item = {fd, POLLIN, 0};
+
+    return poll(&item, 1, 0) > 0;
+}
+
+static void
+add_url(struct feed *feed, const char *url, size_t len)
+{
+    uint8_t *to = feed->bytes + feed->bytes_len;
+
+    feed->read++;
+    if (feed->read <= feed->skip)
+        return;
+    if (len)
+        memcpy(to, url, len);
+    feed->urls[feed->urls_len++] = (ProtobufCBinaryData){len, to};
+    feed->bytes_len += len;
+}
+
+static bool
+is_full(const struct feed *feed)
+{
+    return feed->urls_len == MESSAGE_URLS_MAX ||
+           feed->bytes_len >= MESSAGE_BYTES_MAX;
+}
+
+// Fills the message as far as the list goes now.
+static int
+fill(struct feed *feed)
+{
+    const char *url = NULL;
+    size_t len = 0;
+    int got = 1;
+
+    feed->waits_for_list = false;
+    for (int i = 0; i < STEP_URLS_MAX && !is_full(feed); i++) {
+        got = list_next(feed->list, &url, &len);
+        if (got == 1) {
+            add_url(feed, url, len > URL_BYTES_MAX ? URL_BYTES_MAX + 1 : len);
+        } else if (got == -EAGAIN && is_readable(list_fd(feed->list))) {
+            list_read(feed->list);
+        } else {
+            break;
+        }
+    }
+    if (got == -EAGAIN)
+        feed->waits_for_list = true;
+    else if (got < 0)
+        return fail(feed, -EIO, list_error(feed->list));
+    feed->is_list_read = got == 0;
+    if (feed->is_list_read && feed->read < feed->skip) {
+        (void)snprintf(feed->why, sizeof(feed->why),
+                       "the list has %" PRIu64 " URLs but batch %s has %" PRIu64
+                       " already: is it the same list?",
+                       feed->read, feed->batch, feed->skip);
+        feed->err = -ERANGE;
+    }
+    return feed->err;
+}
+
+int
+feed_step(struct feed *feed)
+{
+    int err = feed->err;
+
+    for (int i = 0; i < WINDOW && !err; i++) {
+        if (!feed->is_list_read && !is_full(feed))
+            err = fill(feed);
+        if (err || !feed->urls_len || feed->unanswered == WINDOW ||
+            feed_is_busy(feed))
+            break;
+        err = send_message(feed);
+    }
+    if (!err && feed->is_list_read && !feed->urls_len && !feed->unanswered &&
+        !feed->is_closing)
+        err = send_close(feed);
+    return err;
+}
+
+bool
+feed_is_busy(const struct feed *feed)
+{
+    return !feed->err && !feed->is_list_read && !is_full(feed) &&
+           !feed->waits_for_list;
+}
+
+int
+feed_fd(const struct feed *feed)
+{
+    if (feed->err || feed->is_list_read || !feed->waits_for_list)
+        return -1;
+    return list_fd(feed->list);
+}
+
+bool
+feed_is_done(const struct feed *feed)
+{
+    return feed->is_closed;
+}
+
+uint64_t
+feed_read(const struct feed *feed)
+{
+    return feed->read;
+}
+
+uint64_t
+feed_submitted(const struct feed *feed)
+{
+    return feed->submitted;
+}
+
+bool
+feed_is_list_read(const struct feed *feed)
+{
+    return feed->is_list_read;
+}
+
+bool
+feed_has_sent(const struct feed *feed)
+{
+    return feed->has_sent;
+}
+
+const char *
+feed_error(const struct feed *feed)
+{
+    return feed->why;
+}

@@ -1,0 +1,72 @@
+#include "client/output.h"
+
+#include "client/say.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#define LARGE_BYTES ((size_t)128 * 1024)
+
+int
+output_open(struct output *output, const char *path)
+{
+    *output = (struct output){.fd = STDOUT_FILENO, .name = "standard output"};
+    if (path && *path && strcmp(path, "-") != 0) {
+        output->name = path;
+        output->fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+        if (output->fd < 0)
+            return -errno;
+    }
+    output->is_terminal = isatty(output->fd);
+    return 0;
+}
+
+int
+output_flush(struct output *output)
+{
+    const char *at = output->text.at;
+    size_t len = output->text.len;
+
+    if (output->text.is_broken)
+        return -ENOMEM;
+    if (len && output->is_terminal)
+        say_clear();
+    output->text.len = 0;
+    while (len) {
+        ssize_t wrote = write(output->fd, at, len);
+
+        if (wrote < 0 && errno == EINTR)
+            continue;
+        if (wrote < 0)
+            return -errno;
+        at += wrote;
+        len -= (size_t)wrote;
+    }
+    return 0;
+}
+
+int
+output_flush_if_large(struct output *output)
+{
+    return output->text.len >= LARGE_BYTES ? output_flush(output) : 0;
+}
+
+int
+output_close(struct output *output)
+{
+    int err;
+
+    if (output->fd < 0)
+        return 0;
+    err = output_flush(output);
+    // Descriptor 1 stays taken, or the next file opened would become stdout.
+    if (output->fd == STDOUT_FILENO)
+        output->fd = dup(STDOUT_FILENO);
+    if ((output->fd < 0 || close(output->fd)) && !err)
+        err = -errno;
+    output->fd = -1;
+    text_fini(&output->text);
+    return err;
+}

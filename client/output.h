@@ -1,0 +1,27 @@
+// output.h - where results go: stdout or a file, in large writes
+#ifndef CLIENT_OUTPUT_H
+#define CLIENT_OUTPUT_H
+#include "client/text.h"
+
+struct output {
+    struct text text; // append here, then output_flush_if_large() or _flush()
+    int fd;
+    bool is_terminal; // the progress line must make way before a write
+    const char *name; // "standard output", or the file's
+};
+
+// path NULL or "-": stdout; else the file, made or emptied. Returns 0 or a
+// negative errno.
+int output_open(struct output *output, const char *path);
+
+// Writes what was appended: always, or once it is worth a system call. Returns
+// 0 or a negative errno (-EPIPE, -ENOSPC, ...).
+int output_flush(struct output *output) __attribute__((warn_unused_result));
+int output_flush_if_large(struct output *output)
+    __attribute__((warn_unused_result));
+
+// Flushes and closes: some file systems tell of a full disk only now. Returns 0
+// or a negative errno. A second call does nothing.
+int output_close(struct output *output) __attribute__((warn_unused_result));
+
+#endif

@@ -1,0 +1,93 @@
+#include "client/session.h"
+
+#include "client/embed.h"
+#include "client/remote.h"
+#include "client/say.h"
+#include "client/signals.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+static int
+open_all(struct session *session, const struct connection_options *connection,
+         struct embed_config *embed_config)
+{
+    struct remote_config config = {
+        .broker =
+            connection->broker ? connection->broker : OPTIONS_BROKER_DEFAULT,
+        .connect_wait_ms = connection->connect_wait_ms,
+        .broker_wait_ms = connection->broker_wait_ms,
+    };
+    int err;
+
+    session->signal_fd = signals_open();
+    if (session->signal_fd < 0)
+        return session->signal_fd;
+    config.interrupt_fd = session->signal_fd;
+    session->zmq = zmq_ctx_new();
+    if (!session->zmq)
+        return -ENOMEM;
+    if (embed_config) {
+        err = embed_start(session->zmq, embed_config, &session->embed);
+        if (err)
+            return err;
+        config.broker = EMBED_BROKER;
+    }
+    err = remote_new(session->zmq, &config, &session->remote);
+    if (err == -EINVAL) {
+        say("'%s' is not an endpoint; write tcp://HOST, tcp://HOST:PORT or "
+            "ipc://PATH",
+            config.broker);
+        return EXIT_USAGE;
+    }
+    return err;
+}
+
+int
+session_open(struct session *session,
+             const struct connection_options *connection,
+             struct embed_config *embed_config)
+{
+    int err;
+
+    *session = (struct session){.signal_fd = -1};
+    err = open_all(session, connection, embed_config);
+    if (err < 0) {
+        say("cannot start: %s", strerror(-err));
+        return EXIT_INCOMPLETE;
+    }
+    return err;
+}
+
+void
+session_close(struct session *session)
+{
+    remote_free(&session->remote);
+    embed_stop(&session->embed);
+    if (session->zmq)
+        (void)zmq_ctx_term(session->zmq); // its sockets are closed
+    if (session->signal_fd >= 0)
+        (void)close(session->signal_fd); // was only read
+    *session = (struct session){.signal_fd = -1};
+}
+
+int
+session_take_signal(struct session *session)
+{
+    int number = signals_take(session->signal_fd);
+
+    return number ? EXIT_SIGNAL + number : 0;
+}
+
+int
+session_fail(struct session *session, int err, const char *batch)
+{
+    if (err == -EINTR)
+        return session_take_signal(session);
+    if (batch)
+        say("batch %s: %s", batch, remote_error(session->remote));
+    else
+        say("%s", remote_error(session->remote));
+    return err == -ENOENT ? EXIT_USAGE : EXIT_INCOMPLETE;
+}

@@ -1,0 +1,33 @@
+// session.h - what every subcommand begins with: a ZeroMQ context, signals, a
+// connection; and how a failure becomes a line and an exit code
+#ifndef CLIENT_SESSION_H
+#define CLIENT_SESSION_H
+#include "client/options.h"
+
+struct remote;
+struct embed;
+struct embed_config;
+
+struct session {
+    void *zmq;
+    struct remote *remote;
+    struct embed *embed; // NULL: the broker is another process
+    int signal_fd;
+};
+
+// Opens all of it. embed_config: run the roles in this process; NULL: use
+// connection->broker (or the default one). Returns 0, or the exit code after
+// having said why. session_close() in either case.
+int session_open(struct session *session,
+                 const struct connection_options *connection,
+                 struct embed_config *embed_config);
+void session_close(struct session *session);
+
+// Says why a call of remote.h failed, and returns the exit code for it. batch:
+// its id for the message, or NULL.
+int session_fail(struct session *session, int err, const char *batch);
+
+// The exit code when a signal came, 0 when none did.
+int session_take_signal(struct session *session);
+
+#endif

@@ -1,0 +1,74 @@
+// conf.h - the option table: one row an option, everything else follows
+//
+// Flags, environment (URLSUM_<NAME>, '-' as '_'), --help, --version and
+// --print-config all come from the rows; -h and -V are taken. Precedence: flag
+// > environment > initial value; an empty variable is as good as none. Unknown
+// flags, values out of range and unreadable numbers stop the program with exit
+// code 2 and the row's sentence. Built on argp.
+#ifndef COMMON_CONF_H
+#define COMMON_CONF_H
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum conf_type {
+    CONF_BOOL,    // bool: present or not; environment: 1/0/true/false/yes/no
+    CONF_STRING,  // const char *: borrowed from argv, environ or the row
+    CONF_LIST,    // struct conf_list: every occurrence, in order; environment:
+                  // separated by newlines
+    CONF_INT,     // int64_t: lowest..highest
+    CONF_SIZE,    // int64_t bytes: 10, 64K, 2M, 1G (1024-based, as curl's)
+    CONF_SECONDS, // int64_t milliseconds from seconds, decimals allowed ("2.5")
+};
+
+struct conf_list {
+    const char **items; // owned by the table's caller until conf_fini()
+    size_t len;
+};
+
+struct conf_option {
+    const char *name; // long flag without dashes; NULL ends the table
+    int short_flag;   // 'a', or 0
+    enum conf_type type;
+    size_t offset;       // of the variable in the config struct
+    const char *initial; // as text; NULL: NULL, false, 0 or empty
+    int64_t lowest;      // of INT, SIZE (bytes), SECONDS (ms)
+    int64_t highest;
+    const char *arg;  // what --help calls the value: "FILE"
+    const char *help; // one sentence
+};
+
+// A program's options may come from several tables (a role's rows, shared
+// rows), each for its own part of the config struct.
+struct conf_table {
+    const struct conf_option *rows; // NULL ends the list of tables
+    size_t base;                    // added to the rows' offsets
+};
+
+struct conf_program {
+    const char *name;  // "urlsum-broker"
+    const char *usage; // argp's args_doc: "[URL...]", NULL for none
+    const char *doc;   // what --help says first; may hold \v and an epilogue
+    const struct conf_table *tables;
+    bool takes_arguments; // else positional arguments are a usage error
+    // Called for each row that the user set, by flag or by environment, before
+    // conf_parse() returns; may be NULL.
+    void (*on_given)(void *config, const struct conf_option *row, bool by_flag);
+};
+
+// Fills *config (which the offsets speak of) and returns the index of the first
+// positional argument in *out_first (argv is permuted so that they come last).
+// Handles --help, --version (exits 0) and --print-config (prints name=value
+// lines with their source, exits 0). On a usage error prints one line that says
+// what to do and exits 2: main.c has nothing to clean up yet.
+void conf_parse(const struct conf_program *program, int argc, char **argv,
+                void *config, int *out_first);
+
+// Frees what lists own.
+void conf_fini(const struct conf_program *program, void *config);
+
+// Parses a size or a number of seconds as rows do. Returns 0 or -EINVAL.
+int conf_parse_size(const char *text, int64_t *out_bytes);
+int conf_parse_seconds(const char *text, int64_t *out_ms);
+
+#endif

@@ -1,0 +1,136 @@
+#include "common/conf_value.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+int
+conf_parse_int(const char *text, int64_t *out_value)
+{
+    const char *digits = text + (*text == '-');
+    long long value;
+    char *end;
+
+    // strtoll() would also take blanks and a plus sign.
+    if (!isdigit((unsigned char)*digits))
+        return -EINVAL;
+    errno = 0;
+    value = strtoll(text, &end, 10);
+    if (errno || *end)
+        return -EINVAL;
+    *out_value = value;
+    return 0;
+}
+
+int
+conf_parse_size(const char *text, int64_t *out_bytes)
+{
+    static const char units[] = "kmgtp";
+    const char *unit;
+    int64_t bytes;
+    char *end;
+
+    if (!isdigit((unsigned char)*text))
+        return -EINVAL;
+    errno = 0;
+    bytes = strtoll(text, &end, 10);
+    if (errno)
+        return -EINVAL;
+    if (*end) {
+        unit = strchr(units, tolower((unsigned char)*end));
+        if (!unit || end[1])
+            return -EINVAL;
+        for (const char *u = units; u <= unit; u++) {
+            if (bytes > INT64_MAX / 1024)
+                return -EINVAL;
+            bytes *= 1024;
+        }
+    }
+    *out_bytes = bytes;
+    return 0;
+}
+
+int
+conf_parse_seconds(const char *text, int64_t *out_ms)
+{
+    int64_t scale = 1000;
+    int64_t ms;
+    bool has_more = false;
+    char *end;
+
+    if (!isdigit((unsigned char)*text))
+        return -EINVAL;
+    errno = 0;
+    ms = strtoll(text, &end, 10);
+    if (errno || ms > INT64_MAX / 1000 - 1)
+        return -EINVAL;
+    ms *= 1000;
+    if (*end == '.') {
+        if (!isdigit((unsigned char)*++end))
+            return -EINVAL;
+        for (; isdigit((unsigned char)*end); end++) {
+            scale /= 10;
+            ms += scale * (*end - '0');
+            has_more = has_more || (!scale && *end != '0');
+        }
+    }
+    if (*end)
+        return -EINVAL;
+    // Rounded up: a tiny time must not become 0, which often means "no limit".
+    *out_ms = ms + has_more;
+    return 0;
+}
+
+int
+conf_parse_bool(const char *text, bool *out_value)
+{
+    static const char *const words[] = {"0", "false", "no", "1", "true", "yes"};
+
+    for (size_t i = 0; i < 6; i++) {
+        if (strcasecmp(text, words[i]) == 0) {
+            *out_value = i >= 3;
+            return 0;
+        }
+    }
+    return -EINVAL;
+}
+
+static const char *
+print_size(int64_t bytes, char text[CONF_VALUE_MAX])
+{
+    const char *unit = "\0KMGTP";
+
+    while (bytes && bytes % 1024 == 0 && unit[1]) {
+        bytes /= 1024;
+        unit++;
+    }
+    (void)snprintf(text, CONF_VALUE_MAX, "%" PRId64 "%.1s", bytes, unit);
+    return text;
+}
+
+static const char *
+print_seconds(int64_t ms, char text[CONF_VALUE_MAX])
+{
+    int len = snprintf(text, CONF_VALUE_MAX, "%" PRId64 ".%03d", ms / 1000,
+                       (int)(ms % 1000));
+
+    while (text[len - 1] == '0')
+        text[--len] = '\0';
+    if (text[len - 1] == '.')
+        text[--len] = '\0';
+    return text;
+}
+
+const char *
+conf_print_number(enum conf_type type, int64_t value, char text[CONF_VALUE_MAX])
+{
+    if (type == CONF_SIZE)
+        return print_size(value, text);
+    if (type == CONF_SECONDS)
+        return print_seconds(value, text);
+    (void)snprintf(text, CONF_VALUE_MAX, "%" PRId64, value);
+    return text;
+}

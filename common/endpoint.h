@@ -1,0 +1,18 @@
+// endpoint.h - ZeroMQ endpoints as users write them
+#ifndef COMMON_ENDPOINT_H
+#define COMMON_ENDPOINT_H
+#include <stddef.h>
+
+// Bytes of a resolved endpoint with its end; ipc paths are shorter (108).
+#define ENDPOINT_MAX 300
+
+// "tcp://host" and "host" get the role's default port, "tcp://host:9" stays;
+// "ipc://path" and "inproc://name" stay, except that a broker named by an ipc
+// path that ends in '/' gets "client.sock", "fetcher.sock" or "hasher.sock"
+// appended, and inproc://NAME gets "-client" and so on, so that one value
+// serves all roles. IPv6 in brackets. default_port is one of limits.h's.
+// Returns 0 or -EINVAL (empty, unknown transport, bad port, too long).
+int endpoint_resolve(const char *text, int default_port,
+                     char out_endpoint[ENDPOINT_MAX]);
+
+#endif

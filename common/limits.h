@@ -1,0 +1,80 @@
+// limits.h - every ceiling, with its unit and the reason for it
+//
+// A ceiling that a stranger can reach is a normal, tested answer: an error
+// frame, a failed record, a refused request; never a crash.
+#ifndef COMMON_LIMITS_H
+#define COMMON_LIMITS_H
+#include <stdint.h>
+
+// --- The worker wire (proto/worker.md repeats these; a test compares) ---
+
+// Version of the worker protocol that this build speaks.
+#define WIRE_VERSION 1
+// Bytes of the first (msgpack) frame: 1,024 jobs of ordinary URLs are 150 KiB.
+#define WIRE_HEAD_BYTES_MAX (4 * 1024 * 1024)
+// Bytes of a body frame: one libcurl delivery at its largest buffer, and large
+// enough that per-message costs vanish beside the copy.
+#define WIRE_BODY_BYTES_MAX (256 * 1024)
+// Entries (jobs, segments, outcomes, digests) in one message.
+#define WIRE_ENTRIES_MAX 1024
+// Digests of one body in one pass.
+#define WIRE_ALGORITHMS_MAX 8
+// Different algorithm lists in one HASH message.
+#define WIRE_SUITES_MAX 16
+// Bytes of an algorithm's name.
+#define WIRE_ALGORITHM_NAME_MAX 31
+// Algorithms a hasher can announce.
+#define WIRE_HELLO_ALGORITHMS_MAX 64
+// Bytes of one digest (SHA-512 needs 64; SHAKE may ask for more).
+#define WIRE_DIGEST_BYTES_MAX 64
+// Bytes of a worker's name.
+#define WIRE_NAME_MAX 127
+// Bytes of a free text for people (error frames, failure messages).
+#define WIRE_TEXT_MAX 511
+// Bytes of a header value that is passed on as a fact (ETag and so on); longer
+// values are left out, not cut.
+#define WIRE_FACT_MAX 1023
+// Jobs one fetcher may ask to hold.
+#define WIRE_CAPACITY_MAX 65535
+// Bytes of a whole body: no signed 64-bit number anywhere can overflow.
+#define WIRE_SIZE_MAX (UINT64_C(1) << 62)
+// Bytes of one window or one CREDIT: any number of them can be added up.
+#define WIRE_WINDOW_MAX (UINT64_C(1) << 40)
+// Milliseconds of a TTL: a day.
+#define WIRE_TTL_MS_MAX 86400000
+// The highest protocol version a HELLO may name.
+#define WIRE_VERSION_MAX 65535
+// Facts that count or name a code; facts that are times.
+#define WIRE_FACT_CODE_MAX 65535
+#define WIRE_FACT_TIME_MAX (UINT64_C(1) << 48)
+
+// --- Hasher ---
+
+// Bodies on their way in pieces, a thread: as many as one fetcher can have in
+// hand, so that one hasher thread serves any fetcher. An open SHA-512 costs 0.7
+// KiB.
+#define HASHER_STREAMS_MAX 65536
+// Threads of one hasher: above any machine's.
+#define HASHER_THREADS_MAX 1024
+
+// --- URLs and batches ---
+
+// Bytes of a URL. Browsers and servers stop far below; libcurl above.
+#define URL_BYTES_MAX (64 * 1024)
+// Bytes of a batch id (32 hex digits when we make it).
+#define BATCH_ID_MAX 64
+// URLs and bytes of one submission message; larger ones are refused.
+#define SUBMIT_URLS_MAX 4096
+#define SUBMIT_BYTES_MAX (4 * 1024 * 1024)
+// Records and bytes of one page of results.
+#define RESULTS_ROWS_MAX 4096
+#define RESULTS_BYTES_MAX (1024 * 1024)
+// Sequence numbers fit in the low 40 bits of a job number: 10^12 URLs a batch.
+#define JOB_SEQ_BITS 40
+
+// --- Default ports (tcp://host without a port means the role's own) ---
+#define PORT_CLIENT 5550
+#define PORT_FETCHER 5551
+#define PORT_HASHER 5552
+
+#endif

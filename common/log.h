@@ -1,0 +1,52 @@
+// log.h - one line an event on stderr, with the ids it concerns
+//
+// A line is logfmt: `ts=... level=info event=worker.silent worker=a
+// silent_ms=9`. The event id is stable and documented once
+// (docs/log-events.md). Any thread; a line is written by one write(2) and so
+// never interleaved. error = a person must act; warn = we coped but it cost
+// something; info = life events; debug = for us.
+#ifndef COMMON_LOG_H
+#define COMMON_LOG_H
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
+
+// Lines above this level are dropped. LOG_INFO at start. Call before threads.
+void log_set_level(enum log_level level);
+
+// Parses "error", "warn", "info", "debug". Returns 0 or -EINVAL.
+int log_level_parse(const char *text, enum log_level *out_level);
+
+// True when a line of this level would be written: guards costly arguments.
+bool log_enabled(enum log_level level);
+
+// Writes one line; fmt makes the key=value pairs after the event. Text from
+// outside must pass log_escape() first.
+void log_line(enum log_level level, const char *event, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+#define log_error(...) log_line(LOG_ERROR, __VA_ARGS__)
+#define log_warn(...) log_line(LOG_WARN, __VA_ARGS__)
+#define log_info(...) log_line(LOG_INFO, __VA_ARGS__)
+#define log_debug(...)                                                         \
+    do {                                                                       \
+        if (log_enabled(LOG_DEBUG))                                            \
+            log_line(LOG_DEBUG, __VA_ARGS__);                                  \
+    } while (0)
+
+// Writes text as a quoted logfmt value into buf (always terminated, cut when it
+// does not fit) and returns buf. Control bytes, quotes and bytes that are not
+// ASCII become \xHH.
+const char *log_escape(const char *text, size_t len, char *buf, size_t size);
+
+// The same for a URL: user-info and query string are left out, for they may
+// hold credentials.
+const char *log_escape_url(const char *url, size_t len, char *buf, size_t size);
+
+// How every line names a job: log_debug("x", "job=" LOG_JOB, LOG_JOB_ARG(id)).
+#define LOG_JOB "%" PRIu64 "/%" PRIu64
+#define LOG_JOB_ARG(job) ((job) >> 40), ((job) & ((UINT64_C(1) << 40) - 1))
+
+#endif

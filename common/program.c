@@ -1,0 +1,89 @@
+#include "common/program.h"
+
+#include "common/conf.h"
+#include "common/log.h"
+#include "common/role.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <malloc.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <unistd.h>
+#include <zmq.h>
+
+void
+program_keep_freed_memory(void)
+{
+#ifdef __GLIBC__
+    (void)mallopt(M_MMAP_THRESHOLD, 4 * 1024 * 1024);
+    (void)mallopt(M_TRIM_THRESHOLD, 16 * 1024 * 1024);
+    (void)mallopt(M_TOP_PAD, 1024 * 1024);
+#endif
+}
+
+int
+program_fill_descriptors(void)
+{
+    for (int fd = 0; fd <= STDERR_FILENO; fd++) {
+        if (fcntl(fd, F_GETFD) < 0 &&
+            open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) < 0)
+            return -errno;
+    }
+    return 0;
+}
+
+// A SIGTERM that comes before there is a loop to take it waits for it: the loop
+// lets the signals in when it handles them.
+static void
+hold_stop_signals(void)
+{
+    sigset_t held;
+
+    (void)sigemptyset(&held);
+    (void)sigaddset(&held, SIGTERM);
+    (void)sigaddset(&held, SIGINT);
+    (void)pthread_sigmask(SIG_BLOCK, &held, NULL);
+}
+
+int
+program_main(const struct program_role *program, int argc, char **argv)
+{
+    enum log_level level;
+    struct role role;
+    void *zmq = NULL;
+    int first, code = 2;
+
+    hold_stop_signals();
+    if (program_fill_descriptors() != 0)
+        return 3; // nobody can be told
+    conf_parse(program->conf, argc, argv, program->config, &first);
+    if (log_level_parse(*program->log_level, &level) != 0) {
+        (void)fprintf(stderr,
+                      "%s: --log-level: '%s' is none of error, warn, info, "
+                      "debug\n",
+                      program->conf->name, *program->log_level);
+        goto out;
+    }
+    log_set_level(level);
+    program_keep_freed_memory();
+    zmq = zmq_ctx_new();
+    if (!zmq) {
+        (void)fprintf(stderr, "%s: no ZeroMQ context: %s\n",
+                      program->conf->name, zmq_strerror(zmq_errno()));
+        code = 3;
+        goto out;
+    }
+    if (program->io_threads)
+        (void)zmq_ctx_set(zmq, ZMQ_IO_THREADS,
+                          program->io_threads(program->config));
+    role_init(&role, zmq, true);
+    code = program->run(program->config, &role);
+    role_fini(&role);
+out:
+    if (zmq)
+        (void)zmq_ctx_term(zmq);
+    conf_fini(program->conf, program->config);
+    return code;
+}

@@ -1,0 +1,552 @@
+#include "fetcher/fetcher.h"
+
+#include "common/log.h"
+#include "common/loop.h"
+#include "common/role.h"
+#include "fetcher/chunk.h"
+#include "fetcher/multi.h"
+#include "fetcher/outbox.h"
+#include "fetcher/settings.h"
+#include "fetcher/transfer.h"
+#include "proto/worker_link.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+// Messages of the broker that may wait here: many more than it has reason to
+// send, for one that is lost would be a job or credit lost.
+#define RECV_MESSAGES_MAX 100000
+// Chunks kept for reuse: 8 MiB.
+#define CHUNKS_KEPT 32
+
+// One recv(2): libcurl allocates so much for every running transfer. More than
+// 64 KiB measured no faster, neither at 10 KiB nor at 300 MB a body.
+#define BUFFER_BYTES_FEW (64 * 1024)
+#define BUFFER_BYTES_MANY (16 * 1024)
+#define PARALLEL_FEW 512
+
+struct fetcher {
+    const struct fetcher_config *config;
+    struct role *role;
+    struct loop *loop;
+    struct worker_link *link;
+    struct multi *multi;
+    struct chunk_pool *pool;
+    struct outbox *outbox;
+    struct body_sink sink;
+    struct credit credit;
+    struct transfer_env env;
+    struct loop_timer *grace;
+    struct transfer *in_hand; // by job
+    size_t in_hand_len;
+    struct transfer *idle; // the warmest first
+    char *url;             // scratch: the job's URL with an end
+    bool is_draining;
+    bool is_leaving; // loop_end() was called
+    int err;         // why it leaves early; 0: it does not
+};
+
+// --- Leaving ---
+
+static void
+leave(struct fetcher *fetcher)
+{
+    if (fetcher->is_leaving)
+        return;
+    fetcher->is_leaving = true;
+    worker_link_bye(fetcher->link, true);
+    loop_end(fetcher->loop);
+}
+
+// Out of memory, or the link cannot send: the broker gives our jobs to others.
+static void
+give_up(struct fetcher *fetcher, int err)
+{
+    if (!err || fetcher->err)
+        return;
+    fetcher->err = err;
+    log_error("fetcher.gave_up", "jobs=%zu reason=\"%s\"", fetcher->in_hand_len,
+              strerror(-err));
+    leave(fetcher);
+}
+
+static void
+on_grace_over(void *arg)
+{
+    struct fetcher *fetcher = arg;
+
+    log_warn("fetcher.grace_over", "jobs=%zu", fetcher->in_hand_len);
+    leave(fetcher);
+}
+
+static void
+on_stop(void *arg, int stops)
+{
+    struct fetcher *fetcher = arg;
+
+    if (stops > 1) {
+        leave(fetcher);
+        return;
+    }
+    if (fetcher->is_draining)
+        return;
+    log_info("fetcher.draining", "jobs=%zu", fetcher->in_hand_len);
+    fetcher->is_draining = true;
+    worker_link_bye(fetcher->link, false);
+    loop_timer_start(fetcher->grace, (uint64_t)fetcher->config->grace_ms, 0);
+}
+
+// --- Jobs ---
+
+static struct transfer *
+find_job(struct fetcher *fetcher, uint64_t job)
+{
+    struct transfer *transfer = NULL;
+
+    HASH_FIND(hh, fetcher->in_hand, &job, sizeof(job), transfer);
+    return transfer;
+}
+
+// The transfer is out of the multi; its handle waits for the next job.
+static void
+put_aside(struct fetcher *fetcher, struct transfer *transfer)
+{
+    credit_untake(&fetcher->credit, body_drop(&transfer->body));
+    credit_close(&fetcher->credit, &transfer->claim);
+    HASH_DEL(fetcher->in_hand, transfer);
+    fetcher->in_hand_len--;
+    transfer->next_idle = fetcher->idle;
+    fetcher->idle = transfer;
+}
+
+static void
+drop_job(struct fetcher *fetcher, struct transfer *transfer)
+{
+    credit_untake(&fetcher->credit,
+                  transfer_drop(transfer, !transfer->is_finished));
+    put_aside(fetcher, transfer);
+}
+
+static void
+answer_failure(struct fetcher *fetcher, const struct wire_job *job,
+               enum fail fail, const char *message)
+{
+    struct wire_fetched fetched = {
+        .job = job->job, .attempt = job->attempt, .outcome = fail};
+
+    wire_facts_init(&fetched.facts);
+    fetched.facts.message = (struct wire_bytes){message, strlen(message)};
+    log_debug("fetch.refused", "job=" LOG_JOB " attempt=%" PRIu32 " fail=%s",
+              LOG_JOB_ARG(job->job), job->attempt, fail_name(fail));
+    give_up(fetcher, outbox_add_fetched(fetcher->outbox, &fetched));
+}
+
+// How a transfer whose body (if any) can leave now ended.
+static void
+conclude(struct fetcher *fetcher, struct transfer *transfer,
+         const struct wire_fetched *fetched)
+{
+    int err;
+
+    if (fetched->outcome == FAIL_OK)
+        err = body_end(&transfer->body, fetched);
+    else
+        err = outbox_add_fetched(fetcher->outbox, fetched);
+    log_debug("fetch.end",
+              "job=" LOG_JOB " attempt=%" PRIu32 " outcome=%s size=%" PRIu64,
+              LOG_JOB_ARG(transfer->job), transfer->attempt,
+              fail_name(fetched->outcome), fetched->size);
+    put_aside(fetcher, transfer);
+    give_up(fetcher, err);
+}
+
+static void
+on_done(void *arg, CURL *easy, CURLcode code)
+{
+    struct fetcher *fetcher = arg;
+    struct transfer *transfer = NULL;
+    struct wire_fetched fetched;
+
+    (void)curl_easy_getinfo(easy, CURLINFO_PRIVATE, (char **)&transfer);
+    transfer_outcome(transfer, code, &fetched);
+    transfer->is_finished = true;
+    if (fetched.outcome == FAIL_OK &&
+        !credit_take(&fetcher->credit, &transfer->claim,
+                     body_end_need(&transfer->body)))
+        return; // in line; run_line() goes on
+    conclude(fetcher, transfer, &fetched);
+}
+
+static bool
+take_credit(void *arg, struct transfer *transfer, uint64_t bytes)
+{
+    struct fetcher *fetcher = arg;
+
+    return credit_take(&fetcher->credit, &transfer->claim, bytes);
+}
+
+static struct transfer *
+transfer_of_claim(struct credit_claim *claim)
+{
+    return (struct transfer *)(void *)((char *)claim -
+                                       offsetof(struct transfer, claim));
+}
+
+// Lets those go on that waited for credit, while there is some.
+static void
+run_line(struct fetcher *fetcher)
+{
+    struct credit_claim *claim;
+
+    while ((claim = credit_next(&fetcher->credit))) {
+        struct transfer *transfer = transfer_of_claim(claim);
+        CURLcode code;
+
+        if (transfer->is_finished) {
+            on_done(fetcher, transfer->easy, transfer->code);
+            continue;
+        }
+        code = transfer_resume(transfer);
+        if (code != CURLE_OK) {
+            multi_remove(fetcher->multi, transfer->easy);
+            on_done(fetcher, transfer->easy, code);
+        }
+    }
+}
+
+// Returns an idle transfer, not in the list any more, or NULL.
+static struct transfer *
+take_idle(struct fetcher *fetcher)
+{
+    struct transfer *transfer = fetcher->idle;
+
+    if (transfer)
+        fetcher->idle = transfer->next_idle;
+    else if (transfer_new(&fetcher->env, &transfer) != 0)
+        return NULL;
+    return transfer;
+}
+
+static void
+start_job(struct fetcher *fetcher, const struct wire_job *job,
+          const struct wire_request *request)
+{
+    struct transfer *transfer = take_idle(fetcher);
+
+    if (!transfer) {
+        answer_failure(fetcher, job, FAIL_INTERNAL, "out of memory");
+        return;
+    }
+    memcpy(fetcher->url, job->url.at, job->url.len);
+    fetcher->url[job->url.len] = '\0';
+    if (transfer_start(transfer, job->job, job->attempt, fetcher->url,
+                       request) != 0) {
+        transfer->next_idle = fetcher->idle;
+        fetcher->idle = transfer;
+        answer_failure(fetcher, job, FAIL_INTERNAL, "out of memory");
+        return;
+    }
+    credit_open(&fetcher->credit, &transfer->claim);
+    HASH_ADD(hh, fetcher->in_hand, job, sizeof(transfer->job), transfer);
+    fetcher->in_hand_len++;
+    if (log_enabled(LOG_DEBUG)) {
+        char url[512];
+
+        log_debug("fetch.start", "job=" LOG_JOB " attempt=%" PRIu32 " url=%s",
+                  LOG_JOB_ARG(job->job), job->attempt,
+                  log_escape_url(job->url.at, job->url.len, url, sizeof(url)));
+    }
+}
+
+static void
+on_job(struct fetcher *fetcher, const struct wire_job *job,
+       const struct wire_request *request)
+{
+    struct transfer *old = find_job(fetcher, job->job);
+
+    if (old && old->attempt >= job->attempt) {
+        log_warn("fetch.repeated", "job=" LOG_JOB " attempt=%" PRIu32,
+                 LOG_JOB_ARG(job->job), job->attempt);
+        return;
+    }
+    if (old) // the broker has given that attempt up
+        drop_job(fetcher, old);
+    if (fetcher->in_hand_len >= (size_t)fetcher->config->parallel_max)
+        answer_failure(fetcher, job, FAIL_INTERNAL,
+                       "more jobs than this fetcher's capacity");
+    else if (job->url.len > URL_BYTES_MAX)
+        answer_failure(fetcher, job, FAIL_URL_TOO_LONG, "longer than 64 KiB");
+    else if (!job->url.len || memchr(job->url.at, '\0', job->url.len))
+        answer_failure(fetcher, job, FAIL_INVALID_URL,
+                       "an empty URL, or a NUL byte in it");
+    else
+        start_job(fetcher, job, request);
+}
+
+// --- The session ---
+
+static void
+on_welcome(void *arg, const struct wire_welcome *welcome)
+{
+    struct fetcher *fetcher = arg;
+
+    assert(!fetcher->in_hand); // on_lost() came before
+    credit_init(&fetcher->credit, welcome->window, welcome->job_window);
+    if (fetcher->is_draining)
+        worker_link_bye(fetcher->link, false);
+}
+
+static void
+drop_all(struct fetcher *fetcher)
+{
+    struct transfer *transfer, *next;
+
+    HASH_ITER(hh, fetcher->in_hand, transfer, next)
+    drop_job(fetcher, transfer);
+    outbox_reset(fetcher->outbox);
+}
+
+static void
+on_lost(void *arg)
+{
+    struct fetcher *fetcher = arg;
+
+    if (fetcher->in_hand_len)
+        log_warn("fetcher.jobs_dropped", "jobs=%zu", fetcher->in_hand_len);
+    drop_all(fetcher);
+}
+
+static void
+on_credit(struct fetcher *fetcher, const struct wire_message *message)
+{
+    credit_give(&fetcher->credit, message->credit.bytes);
+    for (size_t i = 0; i < message->credit.len; i++) {
+        const struct wire_credit *item = &message->credit.items[i];
+        struct transfer *transfer = find_job(fetcher, item->job);
+
+        // Of a transfer that has ended meanwhile: its window is nobody's.
+        if (transfer && transfer->attempt == item->attempt)
+            credit_give_claim(&fetcher->credit, &transfer->claim, item->bytes);
+    }
+}
+
+static void
+on_abort(struct fetcher *fetcher, const struct wire_aborted *item)
+{
+    struct transfer *transfer = find_job(fetcher, item->job);
+
+    log_debug("fetch.aborted",
+              "job=" LOG_JOB " attempt=%" PRIu32 " reason=%s known=%d",
+              LOG_JOB_ARG(item->job), item->attempt,
+              wire_abort_name(item->reason), transfer != NULL);
+    // An unknown one has ended while the message was on its way.
+    if (transfer && transfer->attempt == item->attempt)
+        drop_job(fetcher, transfer);
+}
+
+static void
+on_message(void *arg, const struct wire_message *message, zmq_msg_t *body)
+{
+    struct fetcher *fetcher = arg;
+
+    (void)body; // none comes to a fetcher
+    if (message->kind == WIRE_JOBS) {
+        for (size_t i = 0; i < message->jobs.len; i++)
+            on_job(fetcher, &message->jobs.jobs[i], &message->jobs.request);
+    } else if (message->kind == WIRE_CREDIT) {
+        on_credit(fetcher, message);
+    } else if (message->kind == WIRE_ABORT) {
+        for (size_t i = 0; i < message->abort.len; i++)
+            on_abort(fetcher, &message->abort.items[i]);
+    } else {
+        log_warn("fetcher.stray_message", "kind=%s",
+                 wire_kind_name(message->kind));
+    }
+}
+
+static uint64_t
+load(void *arg)
+{
+    const struct fetcher *fetcher = arg;
+
+    return fetcher->in_hand_len;
+}
+
+static int
+send_message(void *arg, const struct wire_buf *buf, zmq_msg_t *body)
+{
+    struct fetcher *fetcher = arg;
+
+    return worker_link_send(fetcher->link, buf, body);
+}
+
+// End of the turn: what came of it goes out.
+static void
+on_flush(void *arg)
+{
+    struct fetcher *fetcher = arg;
+
+    run_line(fetcher);
+    multi_turn(fetcher->multi);
+    give_up(fetcher, body_flush_streams(&fetcher->sink));
+    give_up(fetcher, outbox_flush(fetcher->outbox));
+    if (multi_is_due(fetcher->multi))
+        loop_again(fetcher->loop);
+    if (fetcher->is_draining && !fetcher->in_hand_len)
+        leave(fetcher);
+}
+
+// --- Start and end ---
+
+static void
+set_env(struct fetcher *fetcher)
+{
+    const struct fetcher_config *config = fetcher->config;
+    bool is_few = config->parallel_max <= PARALLEL_FEW;
+
+    fetcher->sink.outbox = fetcher->outbox;
+    fetcher->sink.pool = fetcher->pool;
+    fetcher->env.multi = fetcher->multi;
+    fetcher->env.sink = &fetcher->sink;
+    fetcher->env.defaults = (struct wire_request){
+        .max_redirs = (uint64_t)config->max_redirs,
+        .connect_timeout_ms = (uint64_t)config->connect_timeout_ms,
+        .speed_limit = (uint64_t)config->speed_limit,
+        .speed_time_s = ((uint64_t)config->speed_time_ms + 999) / 1000,
+        .max_time_ms = (uint64_t)config->max_time_ms,
+        .max_filesize = (uint64_t)config->max_filesize,
+    };
+    fetcher->env.cacert = config->cacert;
+    fetcher->env.user_agent = config->user_agent;
+    fetcher->env.buffer_bytes = is_few ? BUFFER_BYTES_FEW : BUFFER_BYTES_MANY;
+    fetcher->env.take_credit = take_credit;
+    fetcher->env.arg = fetcher;
+}
+
+static int
+open_link(struct fetcher *fetcher, const char *endpoint)
+{
+    const struct fetcher_config *config = fetcher->config;
+    const struct worker_link_owner owner = {
+        .arg = fetcher,
+        .on_welcome = on_welcome,
+        .on_lost = on_lost,
+        .on_message = on_message,
+        .load = load,
+    };
+    char name[WIRE_NAME_MAX + 1];
+    char host[64] = "?";
+
+    (void)gethostname(host, sizeof(host) - 1);
+    (void)snprintf(name, sizeof(name), "%s/%ld", host, (long)getpid());
+    return worker_link_new(fetcher->loop, fetcher->role->zmq,
+                           &(struct worker_link_config){
+                               .endpoint = endpoint,
+                               .role = WIRE_FETCHER,
+                               .name = config->name ? config->name : name,
+                               .capacity = (uint64_t)config->parallel_max,
+                               .recv_messages_max = RECV_MESSAGES_MAX,
+                           },
+                           &owner, &fetcher->link);
+}
+
+static int
+start(struct fetcher *fetcher, const char *endpoint, long connections_max)
+{
+    int err = -ENOMEM;
+
+    fetcher->url = malloc(URL_BYTES_MAX + 1);
+    fetcher->env.share = curl_share_init();
+    if (!fetcher->url || !fetcher->env.share)
+        return -ENOMEM;
+    // One thread uses it: no locks. Names and connections are the multi's.
+    (void)curl_share_setopt(fetcher->env.share, CURLSHOPT_SHARE,
+                            CURL_LOCK_DATA_SSL_SESSION);
+    err = chunk_pool_new(CHUNKS_KEPT, &fetcher->pool);
+    if (!err)
+        err = outbox_new(send_message, fetcher, &fetcher->outbox);
+    if (!err)
+        err = loop_new(&fetcher->loop);
+    if (!err)
+        err = multi_new(fetcher->loop, connections_max, on_done, fetcher,
+                        &fetcher->multi);
+    if (!err)
+        err = loop_timer_new(fetcher->loop, on_grace_over, fetcher,
+                             &fetcher->grace);
+    if (err)
+        return err;
+    set_env(fetcher);
+    // A window of nothing until a session begins.
+    credit_init(&fetcher->credit, 0, 0);
+    err = open_link(fetcher, endpoint);
+    if (err)
+        return err;
+    loop_add_flush(fetcher->loop, on_flush, fetcher);
+    return role_attach(fetcher->role, fetcher->loop, on_stop, fetcher);
+}
+
+static void
+finish(struct fetcher *fetcher)
+{
+    struct transfer *transfer;
+
+    if (fetcher->outbox)
+        drop_all(fetcher);
+    while ((transfer = fetcher->idle)) {
+        fetcher->idle = transfer->next_idle;
+        transfer_free(&transfer);
+    }
+    role_detach(fetcher->role);
+    worker_link_free(&fetcher->link);
+    multi_free(&fetcher->multi);
+    if (fetcher->loop) {
+        loop_timer_free(&fetcher->grace);
+        loop_free(&fetcher->loop);
+    }
+    if (fetcher->env.share)
+        (void)curl_share_cleanup(fetcher->env.share);
+    outbox_free(&fetcher->outbox);
+    chunk_pool_free(&fetcher->pool);
+    free(fetcher->url);
+}
+
+int
+fetcher_run(const struct fetcher_config *config, struct role *role)
+{
+    struct fetcher fetcher = {.config = config, .role = role};
+    char endpoint[ENDPOINT_MAX];
+    long connections_max = 0;
+    sigset_t pipe;
+    int code;
+    int err;
+
+    // A server that hangs up is an error code here. Blocking is for this thread
+    // (and libcurl's resolvers) alone: the rest of the process may want it.
+    (void)sigemptyset(&pipe);
+    (void)sigaddset(&pipe, SIGPIPE);
+    (void)pthread_sigmask(SIG_BLOCK, &pipe, NULL);
+
+    code = settings_check(config, endpoint, &connections_max);
+    if (code)
+        return code;
+    if (curl_global_init(CURL_GLOBAL_DEFAULT) != 0)
+        return 1;
+    err = start(&fetcher, endpoint, connections_max);
+    if (!err) {
+        log_info("fetcher.started", "broker=%s parallel_max=%" PRId64, endpoint,
+                 config->parallel_max);
+        role_ready(role);
+        loop_run(fetcher.loop);
+        err = fetcher.err;
+    } else {
+        log_error("fetcher.not_started", "reason=\"%s\"", strerror(-err));
+    }
+    finish(&fetcher);
+    curl_global_cleanup();
+    return err ? 1 : 0;
+}

@@ -1,0 +1,39 @@
+// fetcher.h - the fetcher role: libcurl transfers on one event loop
+#ifndef FETCHER_FETCHER_H
+#define FETCHER_FETCHER_H
+#include "common/conf.h"
+
+#include <stdint.h>
+
+struct role;
+
+struct fetcher_config {
+    const char *broker;   // endpoint as written by the user
+    const char *name;     // NULL: host/pid
+    int64_t parallel_max; // transfers at once
+    const char *cacert;   // PEM file; NULL: the system's
+    int64_t connect_timeout_ms;
+    int64_t max_redirs;
+    int64_t speed_limit;   // bytes a second ...
+    int64_t speed_time_ms; // ... for so long: the transfer is given up
+    int64_t max_time_ms;   // 0: no limit
+    int64_t max_filesize;  // 0: no limit
+    const char *user_agent;
+    int64_t grace_ms;
+    const char *log_level;
+};
+
+// Offsets are of struct fetcher_config; NULL-ended. fetcher_transfer_options:
+// --parallel-max, --cacert, --connect-timeout, --max-redirs, --speed-limit
+// (-Y),
+// --speed-time (-y), --max-time (-m), --max-filesize, --user-agent (-A): what
+// an embedded run offers as well. fetcher_options: the program's own: --broker,
+// --name, --grace, --log-level.
+extern const struct conf_option fetcher_transfer_options[];
+extern const struct conf_option fetcher_options[];
+
+// Serves until stopped. Returns the program's exit code (0; 2 for a setting
+// that cannot be, said on stderr).
+int fetcher_run(const struct fetcher_config *config, struct role *role);
+
+#endif

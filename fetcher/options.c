@@ -1,0 +1,45 @@
+#include "common/conf.h"
+#include "common/limits.h"
+#include "fetcher/fetcher.h"
+
+#define DAY_MS (24 * 3600 * 1000)
+#define AT(field) offsetof(struct fetcher_config, field)
+
+const struct conf_option fetcher_transfer_options[] = {
+    {"parallel-max", 0, CONF_INT, AT(parallel_max), "256", 1, WIRE_CAPACITY_MAX,
+     "N", "How many transfers run at once."},
+    {"cacert", 0, CONF_STRING, AT(cacert), NULL, 0, 0, "FILE",
+     "Trust the CA certificates of this PEM file instead of the system's."},
+    {"connect-timeout", 0, CONF_SECONDS, AT(connect_timeout_ms), "30", 1,
+     DAY_MS, "SECONDS",
+     "Give a connection up that is not made within this time."},
+    {"max-redirs", 0, CONF_INT, AT(max_redirs), "10", 0, 1000, "N",
+     "Follow at most so many redirects of a URL."},
+    {"speed-limit", 'Y', CONF_SIZE, AT(speed_limit), "1", 0, INT64_C(1) << 40,
+     "BYTES",
+     "Give a transfer up that is slower than so many bytes a second for "
+     "--speed-time; 0 never does."},
+    {"speed-time", 'y', CONF_SECONDS, AT(speed_time_ms), "30", 0, DAY_MS,
+     "SECONDS", "For how long a transfer may be slower than --speed-limit."},
+    {"max-time", 'm', CONF_SECONDS, AT(max_time_ms), "0", 0, INT64_C(1) << 40,
+     "SECONDS",
+     "Give a transfer up that takes longer, however fast it is; 0 never does."},
+    {"max-filesize", 0, CONF_SIZE, AT(max_filesize), "0", 0, INT64_C(1) << 62,
+     "BYTES", "Fail a URL whose body is larger; 0 takes any size."},
+    {"user-agent", 'A', CONF_STRING, AT(user_agent), "urlsum/" URLSUM_VERSION,
+     0, 0, "NAME", "What the User-Agent header says."},
+    {0},
+};
+
+const struct conf_option fetcher_options[] = {
+    {"broker", 0, CONF_STRING, AT(broker), "tcp://127.0.0.1", 0, 0, "ENDPOINT",
+     "The broker to work for: tcp://HOST[:PORT], ipc://PATH."},
+    {"name", 0, CONF_STRING, AT(name), NULL, 0, 0, "NAME",
+     "What the broker calls this fetcher; the host's name and the process "
+     "number if not given."},
+    {"grace", 0, CONF_SECONDS, AT(grace_ms), "25", 0, DAY_MS, "SECONDS",
+     "How long a stop waits for transfers in hand."},
+    {"log-level", 0, CONF_STRING, AT(log_level), "info", 0, 0, "LEVEL",
+     "Which events are logged: error, warn, info or debug."},
+    {0},
+};

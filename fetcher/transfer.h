@@ -1,0 +1,95 @@
+// transfer.h - one download on libcurl, again and again
+//
+// A transfer owns an easy handle, made once and reused from job to job, so that
+// only what differs is set. Its body goes to a body_sink as it comes; before
+// bytes are accepted the owner is asked for credit, and without it the transfer
+// pauses until transfer_resume(). Loop thread only.
+#ifndef FETCHER_TRANSFER_H
+#define FETCHER_TRANSFER_H
+#include "fetcher/body.h"
+#include "fetcher/credit.h"
+#include "proto/wire.h"
+
+#include <curl/curl.h>
+#include <stdbool.h>
+#include <uthash.h>
+
+struct multi;
+struct transfer;
+
+// What all transfers of a fetcher share; outlives them.
+struct transfer_env {
+    struct multi *multi;
+    CURLSH *share;
+    struct body_sink *sink;
+    struct wire_request defaults; // no field unset
+    const char *cacert;           // NULL: the system's
+    const char *user_agent;
+    long buffer_bytes; // of one recv(2)
+    // Takes credit for bytes, or returns false and resumes the transfer when
+    // there is some.
+    bool (*take_credit)(void *arg, struct transfer *transfer, uint64_t bytes);
+    void *arg;
+};
+
+// Where a header's value stands in the transfer's facts.
+struct transfer_fact {
+    size_t at, len;
+    bool is_known;
+};
+
+struct transfer {
+    const struct transfer_env *env;
+    CURL *easy;
+    char error[CURL_ERROR_SIZE];
+    struct wire_request set; // what the handle was told last
+    bool is_https_only;      // redirects now may not leave https
+    // The job.
+    uint64_t job;
+    uint32_t attempt;
+    struct body body;
+    uint64_t max_filesize; // 0: any
+    uint64_t expected;     // Content-Length; UINT64_MAX: not told
+    uint64_t discarded;    // bytes of an error page
+    bool is_body_begun;
+    bool is_redirect;  // the last response names a Location
+    enum fail stopped; // why we ended it; FAIL_OK: we did not
+    CURLcode code;     // libcurl's verdict, once finished
+    char *facts;       // values of headers
+    size_t facts_len, facts_room;
+    struct transfer_fact etag, last_modified;
+    char remote[64];
+    // The owner's.
+    struct credit_claim claim;
+    bool is_finished; // waits for credit for its whole small body
+    UT_hash_handle hh;
+    struct transfer *next_idle;
+};
+
+// Returns 0 or a negative errno. The caller owns *out_transfer; env is
+// borrowed.
+int transfer_new(const struct transfer_env *env,
+                 struct transfer **out_transfer);
+// It must not be running.
+void transfer_free(struct transfer **transfer);
+
+// Starts a download. url is terminated and copied; a field that request leaves
+// unset is env's. The claim is the owner's to open before. Returns 0 or
+// -ENOMEM.
+int transfer_start(struct transfer *transfer, uint64_t job, uint32_t attempt,
+                   const char *url, const struct wire_request *request);
+
+// Ends it without outcome, wherever it stands. Returns the credit its unsent
+// bytes had taken.
+uint64_t transfer_drop(struct transfer *transfer, bool is_running);
+
+// Goes on after a lack of credit. May ask for credit before it returns. Returns
+// CURLE_OK, or why the transfer cannot go on: it is still running then.
+CURLcode transfer_resume(struct transfer *transfer);
+
+// After the multi reported its end with code: how it ended, with its facts.
+// *out_fetched borrows from the transfer until the next start.
+void transfer_outcome(struct transfer *transfer, CURLcode code,
+                      struct wire_fetched *out_fetched);
+
+#endif

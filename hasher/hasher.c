@@ -1,0 +1,221 @@
+#include "hasher/hasher.h"
+
+#include "common/conf.h"
+#include "common/cpus.h"
+#include "common/endpoint.h"
+#include "common/log.h"
+#include "common/loop.h"
+#include "common/role.h"
+#include "hasher/digest.h"
+#include "hasher/lane.h"
+#include "proto/wire.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+const struct conf_option hasher_work_options[] = {
+    {.name = "threads",
+     .type = CONF_INT,
+     .offset = offsetof(struct hasher_config, threads),
+     .initial = "0",
+     .lowest = 0,
+     .highest = HASHER_THREADS_MAX,
+     .arg = "N",
+     .help = "Hash on N threads; 0: as many as the CPU quota allows."},
+    {0},
+};
+
+const struct conf_option hasher_options[] = {
+    {.name = "broker",
+     .type = CONF_STRING,
+     .offset = offsetof(struct hasher_config, broker),
+     .initial = "tcp://127.0.0.1",
+     .arg = "ENDPOINT",
+     .help = "Work for the broker at ENDPOINT; its port is 5552 if not said."},
+    {.name = "name",
+     .type = CONF_STRING,
+     .offset = offsetof(struct hasher_config, name),
+     .arg = "NAME",
+     .help = "Call this hasher NAME in logs and records; host/pid if not "
+             "said."},
+    {.name = "grace",
+     .type = CONF_SECONDS,
+     .offset = offsetof(struct hasher_config, grace_ms),
+     .initial = "25",
+     .lowest = 0,
+     .highest = 86400000,
+     .arg = "SECONDS",
+     .help = "When told to stop, finish open bodies for at most SECONDS."},
+    {.name = "log-level",
+     .type = CONF_STRING,
+     .offset = offsetof(struct hasher_config, log_level),
+     .initial = "info",
+     .arg = "LEVEL",
+     .help = "Log lines up to LEVEL: error, warn, info or debug."},
+    {0},
+};
+
+// The supervisor: waits on the role's own thread for a stop or for its lanes.
+struct hasher {
+    struct loop *loop;
+    struct loop_wake *wake; // a lane has ended
+    char **algorithms;
+    char endpoint[ENDPOINT_MAX];
+    struct lane **lanes;
+    size_t lanes_len; // started
+    int stops;        // passed on to the lanes
+    atomic_size_t ended;
+    atomic_bool has_failed;
+};
+
+// Called on a lane's thread.
+static void
+on_lane_end(void *arg, int failed)
+{
+    struct hasher *hasher = arg;
+
+    if (failed)
+        atomic_store(&hasher->has_failed, true);
+    atomic_fetch_add(&hasher->ended, 1);
+    loop_wake_send(hasher->wake);
+}
+
+static void
+stop_lanes(struct hasher *hasher, int stops)
+{
+    for (; hasher->stops < stops && hasher->stops < 2; hasher->stops++) {
+        for (size_t i = 0; i < hasher->lanes_len; i++)
+            lane_stop(hasher->lanes[i]);
+    }
+}
+
+static void
+on_stop(void *arg, int stops)
+{
+    stop_lanes(arg, stops);
+}
+
+static void
+on_wake(void *arg)
+{
+    struct hasher *hasher = arg;
+
+    // A hasher with fewer threads than asked for would hide its trouble:
+    // whoever started it starts it again.
+    if (atomic_load(&hasher->has_failed))
+        stop_lanes(hasher, 1);
+    if (atomic_load(&hasher->ended) == hasher->lanes_len)
+        loop_end(hasher->loop);
+}
+
+// The workers' common name. Returns 0 or -EINVAL.
+static int
+make_name(const struct hasher_config *config, char *buf, size_t size)
+{
+    // Room for the lane's number behind it.
+    const size_t len_max = WIRE_NAME_MAX - strlen("/1023");
+    char host[65] = "host";
+    struct wire_bytes name;
+
+    if (config->name) {
+        if (snprintf(buf, size, "%s", config->name) >= (int)size)
+            return -EINVAL;
+    } else {
+        (void)gethostname(host, sizeof(host) - 1); // else "host" will do
+        (void)snprintf(buf, size, "%s/%ld", host, (long)getpid());
+    }
+    name = (struct wire_bytes){buf, strlen(buf)};
+    return wire_name_is_valid(name) && name.len <= len_max ? 0 : -EINVAL;
+}
+
+// Starts all lanes. Those that started are in lanes_len, whatever is returned.
+static int
+start_lanes(struct hasher *hasher, const struct hasher_config *config,
+            void *zmq, const char *name)
+{
+    size_t threads =
+        (size_t)(config->threads ? config->threads : cpus_usable());
+    char lane_name[WIRE_NAME_MAX + 1];
+    struct lane_config lane = {
+        .zmq = zmq,
+        .endpoint = hasher->endpoint,
+        .name = lane_name,
+        .algorithms = (const char *const *)hasher->algorithms,
+        .grace_ms = (uint64_t)config->grace_ms,
+        .on_end = on_lane_end,
+        .arg = hasher,
+    };
+
+    hasher->lanes = calloc(threads, sizeof(struct lane *));
+    if (!hasher->lanes)
+        return -ENOMEM;
+    for (size_t i = 0; i < threads; i++) {
+        int err;
+
+        (void)snprintf(lane_name, sizeof(lane_name), "%s/%zu", name, i);
+        err = lane_start(&lane, &hasher->lanes[i]);
+        if (err)
+            return err;
+        hasher->lanes_len++;
+    }
+    return 0;
+}
+
+static void
+finish(struct hasher *hasher, struct role *role)
+{
+    for (size_t i = 0; i < hasher->lanes_len; i++)
+        lane_join(&hasher->lanes[i]);
+    free(hasher->lanes);
+    if (hasher->loop) {
+        role_detach(role);
+        loop_wake_free(&hasher->wake);
+        loop_free(&hasher->loop);
+    }
+    digest_names_free(&hasher->algorithms);
+}
+
+int
+hasher_run(const struct hasher_config *config, struct role *role)
+{
+    struct hasher hasher = {0};
+    char name[WIRE_NAME_MAX + 1];
+    int err;
+
+    if (endpoint_resolve(config->broker, PORT_HASHER, hasher.endpoint)) {
+        log_error("hasher.setting", "what=broker "
+                                    "why=\"not an endpoint: tcp://host[:port], "
+                                    "ipc://path or inproc://name\"");
+        return 2;
+    }
+    if (make_name(config, name, sizeof(name))) {
+        log_error("hasher.setting",
+                  "what=name why=\"1 to 122 printable ASCII characters\"");
+        return 2;
+    }
+    // OpenSSL is initialised here, before any lane could race for it.
+    if ((err = digest_names_new(&hasher.algorithms)) ||
+        (err = loop_new(&hasher.loop)) ||
+        (err = loop_wake_new(hasher.loop, on_wake, &hasher, &hasher.wake)))
+        goto out;
+    err = start_lanes(&hasher, config, role->zmq, name);
+    if (!err)
+        err = role_attach(role, hasher.loop, on_stop, &hasher);
+    if (err)
+        stop_lanes(&hasher, 2);
+    else
+        role_ready(role);
+    if (hasher.lanes_len)
+        loop_run(hasher.loop); // until the last lane has ended
+out:
+    finish(&hasher, role);
+    if (err)
+        log_error("hasher.failed", "worker=%s what=start error=\"%s\"", name,
+                  strerror(-err));
+    return err || atomic_load(&hasher.has_failed) ? 1 : 0;
+}
