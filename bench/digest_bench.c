@@ -64,7 +64,7 @@ run_job(void *arg)
     struct job *job = arg;
     struct digest_kit *kit = NULL;
 
-    job->err = digest_kit_new(&kit);
+    job->err = digest_kit_new(false, &kit);
     if (!job->err)
         job->err = hash_for(job, kit);
     digest_kit_free(&kit);

@@ -1,5 +1,7 @@
 #include "hasher/digest.h"
 
+#include "hasher/sha512_batch.h"
+
 #include <assert.h>
 #include <ctype.h>
 #include <errno.h>
@@ -23,8 +25,9 @@
 struct digest_algorithm {
     char name[WIRE_ALGORITHM_NAME_MAX + 1];
     EVP_MD *md;
-    size_t size;       // bytes of the digest
-    EVP_MD_CTX *whole; // for bodies that come in one piece
+    size_t size;                // bytes of the digest
+    struct sha512_batch *batch; // does this one; or NULL
+    EVP_MD_CTX *whole;          // for bodies that come in one piece
     EVP_MD_CTX *spares[SPARES_MAX];
     size_t spares_len;
     UT_hash_handle hh;
@@ -32,6 +35,7 @@ struct digest_algorithm {
 
 struct digest_kit {
     struct digest_algorithm *algorithms; // by name
+    struct sha512_batch *batch;          // NULL: does not gather
 };
 
 // --- Names ---
@@ -148,14 +152,26 @@ digest_names_free(char ***names)
 // --- Algorithms and suites ---
 
 int
-digest_kit_new(struct digest_kit **out_kit)
+digest_kit_new(bool gathers, struct digest_kit **out_kit)
 {
     struct digest_kit *kit = calloc(1, sizeof(*kit));
 
     if (!kit)
         return -ENOMEM;
+    if (gathers && sha512_batch_is_available() &&
+        sha512_batch_new(&kit->batch) != 0) {
+        free(kit);
+        return -ENOMEM;
+    }
     *out_kit = kit;
     return 0;
+}
+
+void
+digest_kit_flush(struct digest_kit *kit)
+{
+    if (kit->batch)
+        sha512_batch_flush(kit->batch);
 }
 
 static void
@@ -181,6 +197,7 @@ digest_kit_free(struct digest_kit **kit)
         HASH_DEL((*kit)->algorithms, algorithm);
         free_algorithm(algorithm);
     }
+    sha512_batch_free(&(*kit)->batch);
     free(*kit);
     *kit = NULL;
 }
@@ -207,6 +224,8 @@ add_algorithm(struct digest_kit *kit, const char *name, size_t len,
         strcmp(canonical, algorithm->name) != 0)
         goto out;
     algorithm->size = (size_t)EVP_MD_get_size(algorithm->md);
+    if (strcmp(canonical, "sha512") == 0)
+        algorithm->batch = kit->batch;
     err = -ENOMEM;
     algorithm->whole = EVP_MD_CTX_new();
     if (!algorithm->whole)
@@ -260,22 +279,80 @@ digest_suite_parse(struct digest_kit *kit, const char *list, size_t len,
 
 // --- Digests ---
 
+static int
+gather_whole(struct digest_algorithm *algorithm, const void *data, size_t len,
+             unsigned char *out_digest)
+{
+    struct sha512_stream *stream = sha512_stream_new(algorithm->batch);
+
+    if (!stream)
+        return -ENOMEM;
+    sha512_stream_update(stream, data, len);
+    sha512_stream_final(&stream, out_digest);
+    return 0;
+}
+
+// After an error nobody waits for what was gathered, and its place may be used
+// again: so it is written now or never.
+static int
+settle(const struct digest_suite *suite, int err)
+{
+    for (size_t i = 0; i < suite->len && err; i++) {
+        if (suite->algorithms[i]->batch)
+            sha512_batch_flush(suite->algorithms[i]->batch);
+    }
+    return err;
+}
+
+static int
+digest_one(struct digest_algorithm *algorithm, const void *data, size_t len,
+           unsigned char *out_digest)
+{
+    if (algorithm->batch)
+        return gather_whole(algorithm, data, len, out_digest);
+    if (!EVP_DigestInit_ex2(algorithm->whole, algorithm->md, NULL) ||
+        !EVP_DigestUpdate(algorithm->whole, data, len) ||
+        !EVP_DigestFinal_ex(algorithm->whole, out_digest, NULL))
+        return -EIO;
+    return 0;
+}
+
 int
 digest_whole(const struct digest_suite *suite, const void *data, size_t len,
              unsigned char *out_digests)
 {
+    int err = 0;
+
     // One algorithm after the other, so that a suite may name one twice; the
     // body is small enough to stay in the second-level cache.
-    for (size_t i = 0; i < suite->len; i++) {
-        struct digest_algorithm *algorithm = suite->algorithms[i];
-
-        if (!EVP_DigestInit_ex2(algorithm->whole, algorithm->md, NULL) ||
-            !EVP_DigestUpdate(algorithm->whole, data, len) ||
-            !EVP_DigestFinal_ex(algorithm->whole, out_digests, NULL))
-            return -EIO;
-        out_digests += algorithm->size;
+    for (size_t i = 0; i < suite->len && !err; i++) {
+        err = digest_one(suite->algorithms[i], data, len, out_digests);
+        out_digests += suite->algorithms[i]->size;
     }
-    return 0;
+    return settle(suite, err);
+}
+
+// Begins the run's i-th digest. Nothing is left over on failure.
+static int
+begin(struct digest_run *run, size_t i)
+{
+    struct digest_algorithm *algorithm = run->suite.algorithms[i];
+
+    run->contexts[i] = NULL;
+    run->gathered[i] = NULL;
+    if (algorithm->batch) {
+        run->gathered[i] = sha512_stream_new(algorithm->batch);
+        return run->gathered[i] ? 0 : -ENOMEM;
+    }
+    run->contexts[i] = algorithm->spares_len
+                           ? algorithm->spares[--algorithm->spares_len]
+                           : EVP_MD_CTX_new();
+    if (!run->contexts[i])
+        return -ENOMEM;
+    if (EVP_DigestInit_ex2(run->contexts[i], algorithm->md, NULL))
+        return 0;
+    EVP_MD_CTX_free(run->contexts[i]);
+    return -EIO;
 }
 
 int
@@ -284,20 +361,13 @@ digest_run_init(struct digest_run *run, const struct digest_suite *suite)
     run->suite = *suite;
     run->suite.len = 0; // counts the contexts that fini has to give back
     for (size_t i = 0; i < suite->len; i++) {
-        struct digest_algorithm *algorithm = suite->algorithms[i];
-        EVP_MD_CTX *context = algorithm->spares_len
-                                  ? algorithm->spares[--algorithm->spares_len]
-                                  : EVP_MD_CTX_new();
+        int err = begin(run, i);
 
-        if (!context) {
+        if (err) {
             digest_run_fini(run);
-            return -ENOMEM;
+            return err;
         }
-        run->contexts[run->suite.len++] = context;
-        if (!EVP_DigestInit_ex2(context, algorithm->md, NULL)) {
-            digest_run_fini(run);
-            return -EIO;
-        }
+        run->suite.len++;
     }
     return 0;
 }
@@ -308,11 +378,16 @@ digest_run_update(struct digest_run *run, const void *data, size_t len)
     const char *at = data;
     size_t piece_max = run->suite.len > 1 ? PIECE_BYTES : len;
 
+    for (size_t i = 0; i < run->suite.len; i++) {
+        if (run->gathered[i])
+            sha512_stream_update(run->gathered[i], data, len);
+    }
     while (len) {
         size_t piece = len < piece_max ? len : piece_max;
 
         for (size_t i = 0; i < run->suite.len; i++) {
-            if (!EVP_DigestUpdate(run->contexts[i], at, piece))
+            if (run->contexts[i] &&
+                !EVP_DigestUpdate(run->contexts[i], at, piece))
                 return -EIO;
         }
         at += piece;
@@ -325,8 +400,10 @@ int
 digest_run_final(struct digest_run *run, unsigned char *out_digests)
 {
     for (size_t i = 0; i < run->suite.len; i++) {
-        if (!EVP_DigestFinal_ex(run->contexts[i], out_digests, NULL))
-            return -EIO;
+        if (run->gathered[i])
+            sha512_stream_final(&run->gathered[i], out_digests);
+        else if (!EVP_DigestFinal_ex(run->contexts[i], out_digests, NULL))
+            return settle(&run->suite, -EIO);
         out_digests += run->suite.sizes[i];
     }
     return 0;
@@ -338,6 +415,9 @@ digest_run_fini(struct digest_run *run)
     for (size_t i = 0; i < run->suite.len; i++) {
         struct digest_algorithm *algorithm = run->suite.algorithms[i];
 
+        sha512_stream_drop(&run->gathered[i]);
+        if (!run->contexts[i])
+            continue;
         if (algorithm->spares_len < SPARES_MAX)
             algorithm->spares[algorithm->spares_len++] = run->contexts[i];
         else

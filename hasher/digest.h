@@ -7,10 +7,15 @@
 // other spelling is accepted: what is announced is exactly what is computed.
 // Digests whose length is the caller's choice (SHAKE) are left out. A kit
 // belongs to one thread.
+//
+// A kit that gathers does SHA-512 of many bodies together where the CPU has the
+// means (sha512_batch.h): bytes given to it must stay until digest_kit_flush(),
+// and only then are all digests written.
 #ifndef HASHER_DIGEST_H
 #define HASHER_DIGEST_H
 #include "common/limits.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 // Bytes of the digests of one body at most.
@@ -19,6 +24,7 @@
 struct digest_kit;
 struct digest_algorithm;
 struct evp_md_ctx_st; // OpenSSL's EVP_MD_CTX
+struct sha512_stream;
 
 // A list of algorithms; a value, good as long as its kit. Read only.
 struct digest_suite {
@@ -32,6 +38,7 @@ struct digest_suite {
 struct digest_run {
     struct digest_suite suite;
     struct evp_md_ctx_st *contexts[WIRE_ALGORITHMS_MAX];
+    struct sha512_stream *gathered[WIRE_ALGORITHMS_MAX]; // instead, or NULL
 };
 
 // Names of all algorithms that OpenSSL offers now, sorted, at most
@@ -43,7 +50,10 @@ void digest_names_free(char ***names);
 
 // Returns 0 or -ENOMEM. The caller owns *out_kit; it must outlive its suites
 // and runs.
-int digest_kit_new(struct digest_kit **out_kit);
+int digest_kit_new(bool gathers, struct digest_kit **out_kit);
+
+// Does what was gathered. Before the bytes go, and before the kit does.
+void digest_kit_flush(struct digest_kit *kit);
 void digest_kit_free(struct digest_kit **kit);
 
 // Reads "sha512,sha256". Returns 0, -EINVAL (empty, more than

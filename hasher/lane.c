@@ -15,12 +15,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-// Messages that may wait in this process for one lane: 4 MiB of bodies.
-#define RECV_MESSAGES_MAX 16
+// Messages that may wait in this process for one lane: 8 MiB of bodies.
+#define RECV_MESSAGES_MAX 32
 // An answer goes out after so many HASH messages or bytes at the latest, and at
-// the end of every turn: the fetcher's credit waits for it.
-#define ANSWER_MESSAGES 8
-#define ANSWER_BYTES (1024 * 1024)
+// the end of every turn: the fetcher's credit waits for it. So many, because
+// SHA-512 does eight bodies at once.
+#define ANSWER_MESSAGES 16
+#define ANSWER_BYTES (4 * 1024 * 1024)
 // Aborts sent in one message.
 #define ABORTS_MAX 64
 // While draining: how often to look, and the silence after which nothing more
@@ -66,6 +67,9 @@ struct lane {
     uint64_t heard_ms; // while draining: when the last HASH message came
     uint64_t bodies;   // digested since the start
     uint64_t bytes;
+    // Bodies that are gathered: messages taken since the last flush.
+    zmq_msg_t held[ANSWER_MESSAGES];
+    size_t held_len;
     struct answers answers;
 };
 
@@ -101,6 +105,7 @@ flush_digests(struct lane *lane)
 
     if (!answers->taken && !answers->digests_len)
         return;
+    digest_kit_flush(lane->kit); // now the digests are written
     wire_put_digests(worker_link_buf(lane->link), answers->taken,
                      answers->digests, answers->digests_len);
     send_answer(lane);
@@ -123,12 +128,22 @@ flush_aborts(struct lane *lane)
     answers->aborts_len = 0;
 }
 
+// Does what is gathered and lets go of its messages.
+static void
+finish_held(struct lane *lane)
+{
+    digest_kit_flush(lane->kit);
+    while (lane->held_len)
+        (void)zmq_msg_close(&lane->held[--lane->held_len]);
+}
+
 // The end of every turn.
 static void
 flush(void *arg)
 {
     struct lane *lane = arg;
 
+    finish_held(lane);
     flush_aborts(lane);
     flush_digests(lane);
 }
@@ -243,7 +258,13 @@ static void
 on_hash(struct lane *lane, const struct wire_message *message, zmq_msg_t *body)
 {
     struct asked_suite asked[WIRE_SUITES_MAX];
-    const unsigned char *data = zmq_msg_data(body);
+    zmq_msg_t *held = &lane->held[lane->held_len++];
+    const unsigned char *data;
+
+    // Moved first: the bytes of a tiny message move with it.
+    (void)zmq_msg_init(held);
+    (void)zmq_msg_move(held, body);
+    data = zmq_msg_data(held);
 
     for (size_t i = 0; i < message->body.suites_len; i++) {
         const struct wire_bytes *suite = &message->body.suites[i];
@@ -262,7 +283,7 @@ on_hash(struct lane *lane, const struct wire_message *message, zmq_msg_t *body)
     lane->bytes += message->body.bytes;
     lane->answers.taken++;
     lane->answers.taken_bytes += message->body.bytes;
-    if (lane->answers.taken >= ANSWER_MESSAGES ||
+    if (lane->held_len == ANSWER_MESSAGES ||
         lane->answers.taken_bytes >= ANSWER_BYTES)
         flush(lane);
     if (lane->is_draining)
@@ -293,6 +314,7 @@ static void
 drop_all(struct lane *lane)
 {
     streams_clear(lane->streams);
+    finish_held(lane);
     lane->answers.taken = 0;
     lane->answers.taken_bytes = 0;
     lane->answers.digests_len = 0;
@@ -397,7 +419,7 @@ open_lane(struct lane *lane)
     };
     int err;
 
-    if ((err = digest_kit_new(&lane->kit)) ||
+    if ((err = digest_kit_new(true, &lane->kit)) ||
         (err = streams_new(HASHER_STREAMS_MAX, &lane->streams)) ||
         (err = loop_new(&lane->loop)) ||
         (err = loop_timer_new(lane->loop, look_if_drained, lane,
@@ -419,6 +441,8 @@ close_lane(struct lane *lane)
     if (lane->loop)
         loop_free(&lane->loop);
     streams_free(&lane->streams);
+    if (lane->kit)
+        finish_held(lane);
     digest_kit_free(&lane->kit);
 }
 

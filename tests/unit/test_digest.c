@@ -20,7 +20,7 @@ static int
 make_kit(void **state)
 {
     (void)state;
-    return digest_kit_new(&kit);
+    return digest_kit_new(false, &kit);
 }
 
 static int

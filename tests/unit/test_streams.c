@@ -30,7 +30,7 @@ make(void **state)
 {
     (void)state;
     memset(digests, 0, sizeof(digests));
-    if (digest_kit_new(&kit) || streams_new(STREAMS_MAX, &streams) ||
+    if (digest_kit_new(false, &kit) || streams_new(STREAMS_MAX, &streams) ||
         digest_suite_parse(kit, "sha512", 6, &sha512) ||
         digest_suite_parse(kit, "sha512,md5", 10, &both))
         return -1;
