@@ -70,6 +70,7 @@ struct run {
     struct loop_timer *grace_timer;
     uint64_t retry_due_ms;
     struct store_batches recovery;
+    char store_path[4096]; // empty: a temporary file
     bool is_recovered;
 };
 
@@ -194,6 +195,22 @@ push_parked(void *arg)
 // --- Recovery: unfinished batches go on ---
 
 static void
+log_ready(const struct run *run)
+{
+    const struct broker_config *config = run->broker.config;
+    const char *texts[4] = {run->store_path, config->client_bind,
+                            config->fetcher_bind, config->hasher_bind};
+    char shown[4][ENDPOINT_MAX * 2];
+
+    for (int i = 0; i < 4; i++)
+        (void)log_escape(texts[i], strlen(texts[i]), shown[i],
+                         sizeof(shown[i]));
+    log_info("broker.ready",
+             "version=%s store=%s client=%s fetcher=%s hasher=%s",
+             URLSUM_VERSION, shown[0], shown[1], shown[2], shown[3]);
+}
+
+static void
 on_recovered(struct store_op *op)
 {
     struct run *run = op->arg;
@@ -215,9 +232,7 @@ on_recovered(struct store_op *op)
     }
     store_batches_fini(rows);
     run->is_recovered = true;
-    log_info("broker.ready", "store=%s version=%s",
-             run->broker.config->is_ephemeral ? "temporary" : "durable",
-             URLSUM_VERSION);
+    log_ready(run);
     role_ready(run->role);
 }
 
@@ -327,34 +342,35 @@ bind_all(struct run *run)
 
 // The default store: $XDG_STATE_HOME/urlsum/broker.db (XDG Base Directory
 // Specification).
-static const char *
-store_path(const struct broker_config *config, char *buf, size_t size)
+static void
+find_store(const struct broker_config *config, char *out_path, size_t size)
 {
     const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
 
     if (config->is_ephemeral)
-        return NULL;
-    if (config->store && config->store[0])
-        return config->store;
-    if (state && state[0] == '/')
-        (void)snprintf(buf, size, "%s/urlsum/broker.db", state);
+        out_path[0] = '\0';
+    else if (config->store && config->store[0])
+        (void)snprintf(out_path, size, "%s", config->store);
+    else if (state && state[0] == '/')
+        (void)snprintf(out_path, size, "%s/urlsum/broker.db", state);
     else
-        (void)snprintf(buf, size, "%s/.local/state/urlsum/broker.db",
+        (void)snprintf(out_path, size, "%s/.local/state/urlsum/broker.db",
                        home ? home : "");
-    return buf;
 }
 
 static int
 open_store(struct run *run)
 {
     const struct broker_config *config = run->broker.config;
-    char path[4096], why[512] = "";
+    char why[512] = "";
     struct store_config store = {
-        .path = store_path(config, path, sizeof(path)),
+        .path = run->store_path[0] ? run->store_path : NULL,
         .is_durable = !config->is_ephemeral,
     };
-    int err = store_open(&store, run->broker.loop, &run->broker.store, why,
-                         sizeof(why));
+    int err;
+
+    err = store_open(&store, run->broker.loop, &run->broker.store, why,
+                     sizeof(why));
 
     if (!err)
         return 0;
@@ -398,6 +414,7 @@ start(struct run *run)
         (err = origin_parser_new(&broker->origin_parser)) ||
         (err = heap_reserve(&broker->retries, JOBS_MAX)))
         goto failed;
+    find_store(broker->config, run->store_path, sizeof(run->store_path));
     code = bind_all(run);
     if (!code)
         code = open_store(run);

@@ -182,6 +182,13 @@ prepare(struct get *get, int urls_len, char **urls)
         say("%s: %s", get->output.name, strerror(-err));
         return EXIT_USAGE;
     }
+    for (size_t i = 0; i < get->list_options.input.len; i++) {
+        if (output_is_file(&get->output, get->list_options.input.items[i])) {
+            say("%s is the list itself; name another file for the results",
+                get->output.name);
+            return EXIT_USAGE;
+        }
+    }
     return 0;
 }
 
@@ -258,12 +265,15 @@ say_what_remains(const struct get *get)
     if (get->is_embedded || !get->feed)
         return;
     if (feed_is_done(get->feed))
-        say("batch %s goes on; urlsum results %s --follow", get->batch,
-            get->batch);
+        say("batch %s goes on; urlsum results --broker %s %s --follow shows "
+            "it from its beginning",
+            get->batch, get->connection.broker, get->batch);
     else
         say("batch %s stays open with %" PRIu64 " URLs of the list; "
-            "urlsum submit --id %s goes on with it, urlsum cancel %s ends it",
-            get->batch, feed_submitted(get->feed), get->batch, get->batch);
+            "urlsum submit --broker %s --id %s with the same list goes on "
+            "with it, urlsum cancel ends it",
+            get->batch, feed_submitted(get->feed), get->connection.broker,
+            get->batch);
 }
 
 static int
@@ -386,7 +396,7 @@ cmd_get(int argc, char **argv)
         exit_code = run(&get);
     progress_clear(&get.progress);
     say_set_progress(NULL);
-    if (output_close(&get.output) && !exit_code)
+    if (output_leave(&get.output) && !exit_code)
         exit_code = EXIT_FAILED_URL;
     feed_free(&get.feed);
     list_free(&get.list);

@@ -188,7 +188,7 @@ cmd_results(int argc, char **argv)
     exit_code = run(&results);
     progress_clear(&results.progress);
     say_set_progress(NULL);
-    if (output_close(&results.output) && !exit_code)
+    if (output_leave(&results.output) && !exit_code)
         exit_code = EXIT_FAILED_URL;
     session_close(&results.session);
     conf_fini(&program, &results);

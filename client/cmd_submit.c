@@ -152,6 +152,11 @@ find_batch(struct submit *submit)
     }
     if (err)
         return session_fail(&submit->session, err, submit->batch);
+    if (batch->cancelled) {
+        say("batch %s is cancelled and takes no more URLs; name another --id",
+            submit->batch);
+        return EXIT_USAGE;
+    }
     submit->submitted = batch->submitted;
     if (submit->submitted)
         say("batch %s has %" PRIu64 " URLs already; going on behind them",

@@ -332,6 +332,9 @@ format_failure(const Urlsum__V1__Record *record, struct text *out)
             text_printf(out, "(%" PRIu32 ") ", facts->curl_code);
         text_printable(out, facts->message, strlen(facts->message),
                        SHOWN_BYTES_MAX);
+    } else if (strcmp(record->outcome, fail_name(FAIL_INVALID_URL)) == 0 &&
+               !memmem(record->url.data, record->url.len, "://", 3)) {
+        text_puts(out, ": no scheme; write http:// or https:// before it");
     } else if (meaning) {
         text_printf(out, ": %s", meaning);
     }

@@ -46,7 +46,8 @@ const struct conf_option output_options[] = {
      .type = CONF_STRING,
      .offset = offsetof(struct output_options, output),
      .arg = "FILE",
-     .help = "Write results to FILE, which is emptied first, not to stdout"},
+     .help = "Write results to FILE, not to stdout; what it held goes with the "
+             "first result"},
     {.name = "ordered",
      .type = CONF_BOOL,
      .offset = offsetof(struct output_options, is_ordered),

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define LARGE_BYTES ((size_t)128 * 1024)
@@ -15,7 +16,7 @@ output_open(struct output *output, const char *path)
     *output = (struct output){.fd = STDOUT_FILENO, .name = "standard output"};
     if (path && *path && strcmp(path, "-") != 0) {
         output->name = path;
-        output->fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+        output->fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
         if (output->fd < 0)
             return -errno;
     }
@@ -23,14 +24,39 @@ output_open(struct output *output, const char *path)
     return 0;
 }
 
+bool
+output_is_file(const struct output *output, const char *path)
+{
+    struct stat ours, other;
+
+    return output->fd != STDOUT_FILENO && fstat(output->fd, &ours) == 0 &&
+           S_ISREG(ours.st_mode) && stat(path, &other) == 0 &&
+           ours.st_dev == other.st_dev && ours.st_ino == other.st_ino;
+}
+
+// What the file held goes when the first of ours comes.
+static int
+empty_once(struct output *output)
+{
+    if (output->is_emptied || output->fd == STDOUT_FILENO)
+        return 0;
+    output->is_emptied = true;
+    // A pipe or terminal holds nothing that could go.
+    return ftruncate(output->fd, 0) && errno != EINVAL ? -errno : 0;
+}
+
 int
 output_flush(struct output *output)
 {
     const char *at = output->text.at;
     size_t len = output->text.len;
+    int err;
 
     if (output->text.is_broken)
         return -ENOMEM;
+    err = len ? empty_once(output) : 0;
+    if (err)
+        return err;
     if (len && output->is_terminal)
         say_clear();
     output->text.len = 0;
@@ -61,6 +87,8 @@ output_close(struct output *output)
     if (output->fd < 0)
         return 0;
     err = output_flush(output);
+    if (!err)
+        err = empty_once(output); // no results at all are results too
     // Descriptor 1 stays taken, or the next file opened would become stdout.
     if (output->fd == STDOUT_FILENO)
         output->fd = dup(STDOUT_FILENO);
@@ -69,4 +97,12 @@ output_close(struct output *output)
     output->fd = -1;
     text_fini(&output->text);
     return err;
+}
+
+int
+output_leave(struct output *output)
+{
+    if (!output->text.len)
+        output->is_emptied = true; // as far as anyone of us is concerned
+    return output_close(output);
 }

@@ -406,8 +406,8 @@ failures_are_lines_on_stderr(void **state)
     EXPECT_FAILURE("urlsum: u: connect: (7) Failed\\x0ato connect\n");
     sample.record.facts = NULL;
     sample.record.outcome = url;
-    EXPECT_FAILURE("urlsum: u: invalid_url: not a URL that libcurl can "
-                   "read\n");
+    EXPECT_FAILURE("urlsum: u: invalid_url: no scheme; write http:// or "
+                   "https:// before it\n");
     sample.record.outcome = newer;
     EXPECT_FAILURE("urlsum: u: newer\n");
     text_fini(&text);
