@@ -70,7 +70,8 @@ struct run {
     struct loop_timer *grace_timer;
     uint64_t retry_due_ms;
     struct store_batches recovery;
-    char store_path[4096]; // empty: a temporary file
+    const char *store_path; // NULL: a temporary file
+    char store_default[4096];
     bool is_recovered;
 };
 
@@ -198,8 +199,9 @@ static void
 log_ready(const struct run *run)
 {
     const struct broker_config *config = run->broker.config;
-    const char *texts[4] = {run->store_path, config->client_bind,
-                            config->fetcher_bind, config->hasher_bind};
+    const char *texts[4] = {run->store_path ? run->store_path : "",
+                            config->client_bind, config->fetcher_bind,
+                            config->hasher_bind};
     char shown[4][ENDPOINT_MAX * 2];
 
     for (int i = 0; i < 4; i++)
@@ -342,20 +344,21 @@ bind_all(struct run *run)
 
 // The default store: $XDG_STATE_HOME/urlsum/broker.db (XDG Base Directory
 // Specification).
-static void
-find_store(const struct broker_config *config, char *out_path, size_t size)
+static const char *
+store_path(const struct broker_config *config, char *buf, size_t size)
 {
     const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
 
     if (config->is_ephemeral)
-        out_path[0] = '\0';
-    else if (config->store && config->store[0])
-        (void)snprintf(out_path, size, "%s", config->store);
-    else if (state && state[0] == '/')
-        (void)snprintf(out_path, size, "%s/urlsum/broker.db", state);
+        return NULL;
+    if (config->store && config->store[0])
+        return config->store;
+    if (state && state[0] == '/')
+        (void)snprintf(buf, size, "%s/urlsum/broker.db", state);
     else
-        (void)snprintf(out_path, size, "%s/.local/state/urlsum/broker.db",
+        (void)snprintf(buf, size, "%s/.local/state/urlsum/broker.db",
                        home ? home : "");
+    return buf;
 }
 
 static int
@@ -364,13 +367,11 @@ open_store(struct run *run)
     const struct broker_config *config = run->broker.config;
     char why[512] = "";
     struct store_config store = {
-        .path = run->store_path[0] ? run->store_path : NULL,
+        .path = run->store_path,
         .is_durable = !config->is_ephemeral,
     };
-    int err;
-
-    err = store_open(&store, run->broker.loop, &run->broker.store, why,
-                     sizeof(why));
+    int err = store_open(&store, run->broker.loop, &run->broker.store, why,
+                         sizeof(why));
 
     if (!err)
         return 0;
@@ -414,7 +415,8 @@ start(struct run *run)
         (err = origin_parser_new(&broker->origin_parser)) ||
         (err = heap_reserve(&broker->retries, JOBS_MAX)))
         goto failed;
-    find_store(broker->config, run->store_path, sizeof(run->store_path));
+    run->store_path = store_path(broker->config, run->store_default,
+                                 sizeof(run->store_default));
     code = bind_all(run);
     if (!code)
         code = open_store(run);

@@ -269,11 +269,8 @@ say_what_remains(const struct get *get)
             "it from its beginning",
             get->batch, get->connection.broker, get->batch);
     else
-        say("batch %s stays open with %" PRIu64 " URLs of the list; "
-            "urlsum submit --broker %s --id %s with the same list goes on "
-            "with it, urlsum cancel ends it",
-            get->batch, feed_submitted(get->feed), get->connection.broker,
-            get->batch);
+        session_say_open(&get->connection, get->batch,
+                         feed_submitted(get->feed));
 }
 
 static int

@@ -183,9 +183,8 @@ print_id(const struct submit *submit)
 static void
 say_what_remains(const struct submit *submit)
 {
-    say("batch %s stays open with %" PRIu64 " URLs; urlsum submit --id %s with "
-        "the same list goes on",
-        submit->batch, feed_submitted(submit->feed), submit->batch);
+    session_say_open(&submit->connection, submit->batch,
+                     feed_submitted(submit->feed));
 }
 
 static int

@@ -79,16 +79,9 @@ output_flush_if_large(struct output *output)
     return output->text.len >= LARGE_BYTES ? output_flush(output) : 0;
 }
 
-int
-output_close(struct output *output)
+static int
+close_file(struct output *output, int err)
 {
-    int err;
-
-    if (output->fd < 0)
-        return 0;
-    err = output_flush(output);
-    if (!err)
-        err = empty_once(output); // no results at all are results too
     // Descriptor 1 stays taken, or the next file opened would become stdout.
     if (output->fd == STDOUT_FILENO)
         output->fd = dup(STDOUT_FILENO);
@@ -100,9 +93,20 @@ output_close(struct output *output)
 }
 
 int
+output_close(struct output *output)
+{
+    int err;
+
+    if (output->fd < 0)
+        return 0;
+    err = output_flush(output);
+    if (!err)
+        err = empty_once(output); // no results at all are results too
+    return close_file(output, err);
+}
+
+int
 output_leave(struct output *output)
 {
-    if (!output->text.len)
-        output->is_emptied = true; // as far as anyone of us is concerned
-    return output_close(output);
+    return output->fd < 0 ? 0 : close_file(output, output_flush(output));
 }

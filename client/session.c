@@ -6,6 +6,7 @@
 #include "client/signals.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -90,4 +91,15 @@ session_fail(struct session *session, int err, const char *batch)
     else
         say("%s", remote_error(session->remote));
     return err == -ENOENT ? EXIT_USAGE : EXIT_INCOMPLETE;
+}
+
+void
+session_say_open(const struct connection_options *connection, const char *batch,
+                 uint64_t urls)
+{
+    say("batch %s stays open with %" PRIu64 " URLs; urlsum submit --broker %s "
+        "--id %s with the same list goes on, urlsum cancel %s ends it",
+        batch, urls,
+        connection->broker ? connection->broker : OPTIONS_BROKER_DEFAULT, batch,
+        batch);
 }

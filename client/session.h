@@ -4,6 +4,8 @@
 #define CLIENT_SESSION_H
 #include "client/options.h"
 
+#include <stdint.h>
+
 struct remote;
 struct embed;
 struct embed_config;
@@ -29,5 +31,9 @@ int session_fail(struct session *session, int err, const char *batch);
 
 // The exit code when a signal came, 0 when none did.
 int session_take_signal(struct session *session);
+
+// Says how a submission that ended too early is continued or given up.
+void session_say_open(const struct connection_options *connection,
+                      const char *batch, uint64_t urls);
 
 #endif

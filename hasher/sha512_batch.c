@@ -1,5 +1,5 @@
-#define OPENSSL_SUPPRESS_DEPRECATED // SHA512_Update() on a chaining value of
-                                    // ours
+// SHA512_Update() goes on from a chaining value of ours, which EVP cannot.
+#define OPENSSL_SUPPRESS_DEPRECATED
 
 #include "hasher/sha512_batch.h"
 
@@ -42,7 +42,7 @@ struct sha512_stream {
 };
 
 // What a lane works on.
-struct lane {
+struct batch_lane {
     struct sha512_stream *stream;
     const unsigned char *at;
     size_t blocks;
@@ -54,8 +54,9 @@ struct sha512_batch {
     size_t spares_len;
     struct piece pieces[PIECES_MAX];
     size_t pieces_len;
-    struct lane lanes[LANES];
+    struct batch_lane lanes[LANES];
     uint64_t words[8][LANES]; // of the streams in the lanes
+    uint64_t first_words[8];  // of every body: FIPS 180-4, 5.3.5
 };
 
 bool
@@ -68,9 +69,12 @@ int
 sha512_batch_new(struct sha512_batch **out_batch)
 {
     struct sha512_batch *batch = calloc(1, sizeof(*batch));
+    SHA512_CTX start;
 
     if (!batch)
         return -ENOMEM;
+    (void)SHA512_Init(&start);
+    memcpy(batch->first_words, start.h, sizeof(batch->first_words));
     batch->work_tail = &batch->work;
     *out_batch = batch;
     return 0;
@@ -96,7 +100,6 @@ struct sha512_stream *
 sha512_stream_new(struct sha512_batch *batch)
 {
     struct sha512_stream *stream = batch->spares;
-    SHA512_CTX start;
 
     if (stream) {
         batch->spares = stream->next;
@@ -109,8 +112,7 @@ sha512_stream_new(struct sha512_batch *batch)
     // Not the rest: it is written before it is read.
     memset(stream, 0, offsetof(struct sha512_stream, rest));
     stream->batch = batch;
-    (void)SHA512_Init(&start);
-    memcpy(stream->words, start.h, sizeof(stream->words));
+    memcpy(stream->words, batch->first_words, sizeof(stream->words));
     return stream;
 }
 
@@ -227,7 +229,7 @@ pad(struct sha512_stream *stream)
 
 // The next blocks of a stream. Returns false when there are none for now.
 static bool
-next_blocks(struct sha512_stream *stream, struct lane *lane)
+next_blocks(struct sha512_stream *stream, struct batch_lane *lane)
 {
     if (stream->rest_len == BLOCK)
         stream->rest_len = 0; // was what the lane did last
@@ -294,7 +296,7 @@ take_work(struct sha512_batch *batch)
 static bool
 fill_lane(struct sha512_batch *batch, size_t i)
 {
-    struct lane *lane = &batch->lanes[i];
+    struct batch_lane *lane = &batch->lanes[i];
     struct sha512_stream *stream;
 
     while ((stream = take_work(batch)) != NULL) {
@@ -314,7 +316,7 @@ fill_lane(struct sha512_batch *batch, size_t i)
 static void
 refill_lane(struct sha512_batch *batch, size_t i)
 {
-    struct lane *lane = &batch->lanes[i];
+    struct batch_lane *lane = &batch->lanes[i];
 
     if (next_blocks(lane->stream, lane))
         return;
@@ -328,7 +330,7 @@ refill_lane(struct sha512_batch *batch, size_t i)
 static void
 run_one(struct sha512_batch *batch, size_t i)
 {
-    struct lane *lane = &batch->lanes[i];
+    struct batch_lane *lane = &batch->lanes[i];
     SHA512_CTX one;
 
     (void)SHA512_Init(&one);
@@ -349,7 +351,7 @@ run_all(struct sha512_batch *batch, const unsigned char *spare)
     size_t blocks = SIZE_MAX;
 
     for (size_t i = 0; i < LANES; i++) {
-        const struct lane *lane = &batch->lanes[i];
+        const struct batch_lane *lane = &batch->lanes[i];
 
         data[i] = lane->stream ? lane->at : spare;
         if (lane->stream && lane->blocks < blocks)

@@ -50,18 +50,15 @@ sha512_x8_is_available(void)
 // FIPS 180-4, 4.1.3. The truth tables of Ch and Maj.
 #define CH(e, f, g) _mm512_ternarylogic_epi64(e, f, g, 0xca)
 #define MAJ(a, b, c) _mm512_ternarylogic_epi64(a, b, c, 0xe8)
-#define BIG0(x)                                                                \
-    XOR3(_mm512_ror_epi64(x, 28), _mm512_ror_epi64(x, 34),                     \
-         _mm512_ror_epi64(x, 39))
-#define BIG1(x)                                                                \
-    XOR3(_mm512_ror_epi64(x, 14), _mm512_ror_epi64(x, 18),                     \
-         _mm512_ror_epi64(x, 41))
-#define SMALL0(x)                                                              \
-    XOR3(_mm512_ror_epi64(x, 1), _mm512_ror_epi64(x, 8),                       \
-         _mm512_srli_epi64(x, 7))
-#define SMALL1(x)                                                              \
-    XOR3(_mm512_ror_epi64(x, 19), _mm512_ror_epi64(x, 61),                     \
-         _mm512_srli_epi64(x, 6))
+#define BIG(x, a, b, c)                                                        \
+    XOR3(_mm512_ror_epi64(x, a), _mm512_ror_epi64(x, b), _mm512_ror_epi64(x, c))
+#define SMALL(x, a, b, c)                                                      \
+    XOR3(_mm512_ror_epi64(x, a), _mm512_ror_epi64(x, b),                       \
+         _mm512_srli_epi64(x, c))
+#define BIG0(x) BIG(x, 28, 34, 39)
+#define BIG1(x) BIG(x, 14, 18, 41)
+#define SMALL0(x) SMALL(x, 1, 8, 7)
+#define SMALL1(x) SMALL(x, 19, 61, 6)
 
 // Half a block of each lane (64 bytes, 8 words): word i of all lanes into
 // out[i]. data[] are rows; this turns them into columns, big-endian undone.
