@@ -1,8 +1,12 @@
 // store_bench: what a URL costs in the store, from APPEND to RESULTS
 //
-// store_bench [-n URLS] [-o ORIGINS] [-s FILE] [-d]
+// store_bench [-n URLS] [-o ORIGINS] [-s FILE] [-d] [-k | -r | -t]
 //   -s  the store's file (removed first); without, a private temporary one
 //   -d  durable: fsync each commit
+//   -k  die by SIGKILL when half of the URLs have their records
+//   -r  recover: open what -k left, and do what a broker does before it can
+//       hand out work; then read all origins (bench/recovery)
+//   -t  afterwards remove the batch, and shrink the file by TIDY
 // Prints one row a phase: CPU of both threads and wall time, in microseconds a
 // URL. The loop does what a broker's would: 4 submissions of 1,000 URLs
 // unanswered, 256 origins at work, their jobs read by REFILL and ended by
@@ -10,58 +14,19 @@
 //
 // Origins come in random order in the list, and are worked on in the store's
 // order, so that whatever is adjacent in the one is far apart in the other.
-#include "broker/store.h"
+#include "store_bench.h"
+
 #include "common/clock.h"
 #include "common/loop.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#define APPEND_URLS 1000
-#define APPEND_WINDOW 4
-#define FLOWS 256
-#define REFILL_JOBS 64
-#define ORIGINS_PAGE 1024
-#define URL_BYTES 96
-
-struct bench;
-
-struct append {
-    struct store_append op;
-    struct store_url urls[APPEND_URLS];
-    char texts[APPEND_URLS][URL_BYTES];
-};
-
-struct flow {
-    struct bench *bench;
-    struct store_refill refill;
-    struct store_finish finishes[REFILL_JOBS];
-    size_t in_hand;
-};
-
-struct bench {
-    struct loop *loop;
-    struct store *store;
-    uint64_t urls, origins;
-    uint64_t batch, appended, finished, read;
-    uint64_t origin_page[ORIGINS_PAGE];
-    size_t origin_next;
-    struct store_origins more;
-    bool is_last_page, is_waiting;
-    size_t idle_len;
-    struct flow *idle[FLOWS];
-    struct flow flows[FLOWS];
-    struct append appends[APPEND_WINDOW];
-    struct store_mark close;
-    struct store_results results;
-    unsigned char digest[64];
-    char facts[120];
-};
 
 static uint64_t
 mix(uint64_t x) // splitmix64
@@ -72,14 +37,34 @@ mix(uint64_t x) // splitmix64
     return x ^ x >> 31;
 }
 
-static void
-check(const struct store_op *op)
+long
+bench_rss_mib(void)
+{
+    struct rusage usage;
+
+    (void)getrusage(RUSAGE_SELF, &usage);
+    return usage.ru_maxrss / 1024;
+}
+
+void
+bench_check(const struct store_op *op)
 {
     if (op->err) {
         (void)fprintf(stderr, "store_bench: operation %d: %s\n", (int)op->kind,
                       strerror(-op->err));
         exit(1);
     }
+}
+
+void
+bench_count_step(struct bench *bench)
+{
+    uint64_t us = clock_now_us() - bench->step_us;
+
+    bench->steps++;
+    bench->slow_steps += us > 20000;
+    if (us > bench->worst_us)
+        bench->worst_us = us;
 }
 
 static void
@@ -115,12 +100,12 @@ push_append(struct bench *bench, struct append *append)
         store_push(bench->store, &append->op.op);
 }
 
-static void
-on_closed(struct store_op *op)
+void
+bench_on_end(struct store_op *op)
 {
     struct bench *bench = op->arg;
 
-    check(op);
+    bench_check(op);
     loop_end(bench->loop);
 }
 
@@ -130,10 +115,10 @@ on_append(struct store_op *op)
     struct bench *bench = op->arg;
     struct append *append = (struct append *)op;
 
-    check(op);
+    bench_check(op);
     if (append->op.submitted == bench->urls) {
         bench->close.op = (struct store_op){
-            .kind = STORE_CLOSE, .done = on_closed, .arg = bench};
+            .kind = STORE_CLOSE, .done = bench_on_end, .arg = bench};
         bench->close.batch = bench->batch;
         bench->close.size = bench->urls;
         store_push(bench->store, &bench->close.op);
@@ -163,8 +148,9 @@ on_finish(struct store_op *op)
     struct bench *bench = flow->bench;
     bool is_end;
 
-    check(op);
-    bench->finished++;
+    bench_check(op);
+    if (++bench->finished == bench->kill_at)
+        (void)raise(SIGKILL);
     if (--flow->in_hand == 0) {
         is_end = flow->refill.is_end;
         flow->refill.from_seq = flow->refill.jobs[flow->refill.len - 1].seq + 1;
@@ -186,7 +172,7 @@ on_refill(struct store_op *op)
     struct flow *flow = op->arg;
     struct bench *bench = flow->bench;
 
-    check(op);
+    bench_check(op);
     flow->in_hand = flow->refill.len;
     for (size_t i = 0; i < flow->refill.len; i++) {
         const struct store_job *job = &flow->refill.jobs[i];
@@ -221,7 +207,7 @@ on_origins(struct store_op *op)
 {
     struct bench *bench = op->arg;
 
-    check(op);
+    bench_check(op);
     bench->is_waiting = false;
     bench->is_last_page = bench->more.len < bench->more.max;
     bench->origin_next = 0;
@@ -277,7 +263,7 @@ on_results(struct store_op *op)
 {
     struct bench *bench = op->arg;
 
-    check(op);
+    bench_check(op);
     bench->read += bench->results.len;
     bench->results.after = bench->results.next;
     store_results_fini(&bench->results);
@@ -299,6 +285,45 @@ start_results(struct bench *bench)
     store_push(bench->store, &bench->results.op);
 }
 
+// --- REMOVE and TIDY ---
+
+static void
+on_tidy(struct store_op *op)
+{
+    struct bench *bench = op->arg;
+
+    bench_check(op);
+    bench_count_step(bench);
+    if (!bench->tidy.has_more) {
+        loop_end(bench->loop);
+        return;
+    }
+    bench->step_us = clock_now_us();
+    store_push(bench->store, op);
+}
+
+static void
+on_removed(struct store_op *op)
+{
+    struct bench *bench = op->arg;
+
+    bench_check(op);
+    store_mark_fini((struct store_mark *)op);
+    bench->tidy.op =
+        (struct store_op){.kind = STORE_TIDY, .done = on_tidy, .arg = bench};
+    bench->step_us = clock_now_us();
+    store_push(bench->store, &bench->tidy.op);
+}
+
+static void
+start_tidy(struct bench *bench)
+{
+    store_mark_fini(&bench->close);
+    bench->close.op = (struct store_op){
+        .kind = STORE_REMOVE, .done = on_removed, .arg = bench};
+    store_push(bench->store, &bench->close.op);
+}
+
 // --- The run ---
 
 static void
@@ -306,7 +331,7 @@ on_created(struct store_op *op)
 {
     struct bench *bench = op->arg;
 
-    check(op);
+    bench_check(op);
     bench->batch = ((struct store_create *)op)->batch.batch;
     loop_end(bench->loop);
 }
@@ -344,7 +369,7 @@ run_phase(struct bench *bench, const char *name, const char *label,
 }
 
 static int
-run(struct bench *bench, const struct store_config *config)
+run(struct bench *bench, const struct store_config *config, int mode)
 {
     const char *label = !config->path        ? "temporary"
                         : config->is_durable ? "durable"
@@ -353,7 +378,7 @@ run(struct bench *bench, const struct store_config *config)
         .op = {.kind = STORE_CREATE, .done = on_created, .arg = bench},
         .batch = {.id = "bench", .algorithms = "sha512"}};
     struct stat file = {.st_size = 0};
-    struct rusage usage;
+    uint64_t start_us = clock_now_us();
     double cpu = 0;
     char why[256];
     int err;
@@ -366,6 +391,12 @@ run(struct bench *bench, const struct store_config *config)
         return 1;
     }
     loop_add_flush(bench->loop, on_flush, bench);
+    if (mode == 'r') {
+        bench_recover(bench, start_us);
+        store_close(&bench->store);
+        loop_free(&bench->loop);
+        return 0;
+    }
     store_push(bench->store, &create.op);
     loop_run(bench->loop);
     store_create_fini(&create);
@@ -375,7 +406,13 @@ run(struct bench *bench, const struct store_config *config)
     cpu += run_phase(bench, "append", label, start_appends);
     cpu += run_phase(bench, "finish", label, start_finishes);
     cpu += run_phase(bench, "results", label, start_results);
-    (void)getrusage(RUSAGE_SELF, &usage);
+    if (mode == 't') {
+        cpu += run_phase(bench, "tidy", label, start_tidy);
+        (void)printf("steps=%llu over_20_ms=%llu worst_step_ms=%.1f\n",
+                     (unsigned long long)bench->steps,
+                     (unsigned long long)bench->slow_steps,
+                     (double)bench->worst_us / 1e3);
+    }
     if (config->path)
         (void)stat(config->path, &file);
     store_mark_fini(&bench->close);
@@ -384,7 +421,7 @@ run(struct bench *bench, const struct store_config *config)
     (void)printf("%-10s %9llu %8llu %-8s %6.2f  rss_mib=%ld file_mib=%lld\n",
                  label, (unsigned long long)bench->urls,
                  (unsigned long long)bench->origins, "total", cpu,
-                 usage.ru_maxrss / 1024, (long long)file.st_size >> 20);
+                 bench_rss_mib(), (long long)file.st_size >> 20);
     return 0;
 }
 
@@ -393,13 +430,13 @@ main(int argc, char **argv)
 {
     struct store_config config = {.path = NULL};
     struct bench *bench = calloc(1, sizeof(*bench));
-    int option, code;
+    int option, code, mode = 0;
 
     if (!bench)
         return 1;
     bench->urls = 1000000;
     bench->origins = 1;
-    while ((option = getopt(argc, argv, "n:o:s:d")) != -1) {
+    while ((option = getopt(argc, argv, "n:o:s:dkrt")) != -1) {
         switch (option) {
         case 'n':
             bench->urls = strtoull(optarg, NULL, 10);
@@ -413,15 +450,24 @@ main(int argc, char **argv)
         case 'd':
             config.is_durable = true;
             break;
+        case 'k':
+        case 'r':
+        case 't':
+            mode = option;
+            break;
         default:
             return 2;
         }
     }
     if (bench->urls == 0 || bench->origins == 0 || bench->origins > 1000000)
         return 2;
-    if (config.path)
+    if (mode && !config.path)
+        return 2;
+    if (mode == 'k')
+        bench->kill_at = bench->urls / 2 + 1;
+    if (config.path && mode != 'r')
         (void)unlink(config.path); // may not be there
-    code = run(bench, &config);
+    code = run(bench, &config, mode);
     free(bench);
     return code;
 }

@@ -1,6 +1,8 @@
 #include "broker/api.h"
 
 #include "broker/api_private.h"
+#include "broker/guard.h"
+#include "broker/outbound.h"
 #include "broker/state.h"
 #include "common/frames.h"
 #include "common/log.h"
@@ -11,96 +13,10 @@
 #include <string.h>
 #include <utlist.h>
 
-// protobuf-c unpacks a message into many small pieces: they come from here and
-// go at once. A stranger's message cannot make more of it than this.
-#define ARENA_BYTES_MAX (64 * 1024 * 1024)
-#define ARENA_BLOCK_MIN (16 * 1024)
-
-struct arena_block {
-    struct arena_block *next;
-    size_t used, room;
-    max_align_t data[];
-};
-
-struct arena {
-    ProtobufCAllocator allocator;
-    struct arena_block *blocks;
-    size_t total;
-};
-
-struct api {
-    struct broker *broker;
-    void *socket;
-    struct client *clients;
-    struct request *parked;
-    size_t requests_len;
-    size_t pending_bytes;
-    bool has_news; // some batch moved since the last flush
-    uint64_t next_deadline_ms;
-};
-
-// --- The arena ---
-
-static void *
-arena_alloc(void *arg, size_t size)
-{
-    struct arena *arena = arg;
-    struct arena_block *block = arena->blocks;
-    void *at;
-
-    size = (size + sizeof(max_align_t) - 1) & ~(sizeof(max_align_t) - 1);
-    if (!block || block->room - block->used < size) {
-        size_t room = block ? block->room * 2 : ARENA_BLOCK_MIN;
-
-        if (room < size)
-            room = size;
-        if (arena->total + room > ARENA_BYTES_MAX)
-            return NULL;
-        block = malloc(sizeof(*block) + room);
-        if (!block)
-            return NULL;
-        *block = (struct arena_block){.next = arena->blocks, .room = room};
-        arena->blocks = block;
-        arena->total += room;
-    }
-    at = (char *)block->data + block->used;
-    block->used += size;
-    return at;
-}
-
-static void
-arena_ignore_free(void *arg, void *at)
-{
-    (void)arg, (void)at; // goes with the arena
-}
-
-static struct arena *
-arena_new(void)
-{
-    struct arena *arena = calloc(1, sizeof(*arena));
-
-    if (arena)
-        arena->allocator = (ProtobufCAllocator){
-            .alloc = arena_alloc,
-            .free = arena_ignore_free,
-            .allocator_data = arena,
-        };
-    return arena;
-}
-
-static void
-arena_free(struct arena *arena)
-{
-    struct arena_block *block, *next;
-
-    if (!arena)
-        return;
-    for (block = arena->blocks; block; block = next) {
-        next = block->next;
-        free(block);
-    }
-    free(arena);
-}
+// Unpacked bytes of any other request: they may wait for a minute.
+#define REQUEST_BYTES_MAX ((size_t)16 * 1024)
+// How often it is looked for clients that do not read.
+#define UNREAD_CHECK_MS 1000
 
 // --- Clients and requests ---
 
@@ -114,27 +30,53 @@ client_ref(struct api *api, const zmq_msg_t *address)
     HASH_FIND(hh, api->clients, data, len, client);
     if (!client) {
         client = calloc(1, sizeof(*client));
-        if (!client)
+        if (!client || !(client->unread = unread_new(api->outbound))) {
+            free(client);
             return NULL;
+        }
         memcpy(client->address, data, len);
         client->address_len = len;
         HASH_ADD_KEYPTR(hh, api->clients, client->address, len, client);
+        if (!client->hh.tbl) { // not added: no memory
+            unread_unref(&client->unread);
+            free(client);
+            return NULL;
+        }
     }
     client->unanswered++;
     return client;
 }
 
 static void
-client_unref(struct api *api, struct client *client)
+client_drop(struct api *api, struct client *client)
 {
-    if (--client->unanswered)
-        return;
     HASH_DEL(api->clients, client);
+    unread_unref(&client->unread);
     free(client);
 }
 
 static void
-request_free(struct request **request)
+client_unref(struct api *api, struct client *client)
+{
+    client->unanswered--;
+    if (!client->unanswered && !unread_bytes(client->unread))
+        client_drop(api, client); // else: look_at_clients() does
+}
+
+// A large request came to its end, or waits for its batch.
+static void
+end_large(struct request *request)
+{
+    if (!request->is_large)
+        return;
+    request->is_large = false;
+    request->client->has_large = false;
+    request->api->large_len--;
+    request->api->has_room = true;
+}
+
+void
+api_request_free(struct request **request)
 {
     struct request *it = *request;
 
@@ -142,13 +84,15 @@ request_free(struct request **request)
         return;
     if (it->op.done)
         api_fini_op(it);
+    end_large(it);
     it->api->requests_len--;
     it->api->pending_bytes -= it->bytes;
     if (it->client)
         client_unref(it->api, it->client);
-    arena_free(it->arena);
+    api_arena_free(it->arena);
     free(it->urls);
     free(it->options);
+    free(it->rows);
     free(it);
     *request = NULL;
 }
@@ -157,63 +101,6 @@ struct broker *
 api_broker(struct api *api)
 {
     return api->broker;
-}
-
-static void
-send_reply(struct request *request, const unsigned char *data, size_t len)
-{
-    void *socket = request->api->socket;
-    const struct client *client = request->client;
-    int err =
-        frames_send_copy(socket, client->address, client->address_len, true);
-
-    if (!err && request->has_delimiter)
-        err = frames_send_copy(socket, "", 0, true);
-    if (!err)
-        err = frames_send_copy(socket, data, len, false);
-    if (err) // gone, or it does not read: it will ask again
-        log_debug("client.unreachable", "request=%" PRIu64 " error=%d",
-                  request->id, err);
-}
-
-void
-api_reply_raw(struct request **request, unsigned char *data, size_t len)
-{
-    send_reply(*request, data, len);
-    request_free(request);
-}
-
-void
-api_reply(struct request **request, Urlsum__V1__Reply *reply)
-{
-    size_t len;
-    unsigned char *data;
-
-    reply->id = (*request)->id;
-    len = urlsum__v1__reply__get_packed_size(reply);
-    data = malloc(len + 1);
-    if (data) {
-        (void)urlsum__v1__reply__pack(reply, data);
-        send_reply(*request, data, len);
-    }
-    free(data);
-    request_free(request);
-}
-
-void
-api_reply_error(struct request **request, Urlsum__V1__Error__Code code,
-                const char *text)
-{
-    Urlsum__V1__Reply reply = URLSUM__V1__REPLY__INIT;
-    Urlsum__V1__Error error = URLSUM__V1__ERROR__INIT;
-
-    log_debug("client.refused", "request=%" PRIu64 " code=%d why=\"%s\"",
-              (*request)->id, (int)code, text);
-    error.code = code;
-    error.text = (char *)text;
-    reply.what_case = URLSUM__V1__REPLY__WHAT_ERROR;
-    reply.error = &error;
-    api_reply(request, &reply);
 }
 
 static void
@@ -241,6 +128,7 @@ api_park(struct request **request, const struct store_batch *row)
     it->seen_landed = row->landed;
     api_fini_op(it);
     it->op.done = NULL;
+    end_large(it);
     DL_APPEND(it->api->parked, it);
     it->api->has_news = true; // it may have moved meanwhile: look once
     *request = NULL;
@@ -262,6 +150,8 @@ is_due(const struct api *api, const struct request *request, uint64_t now_ms)
         return true;
     HASH_FIND(hh, api->broker->batches.by_number, &request->batch,
               sizeof(request->batch), batch);
+    if (!batch && api->broker->recovery.has_more)
+        return false; // it waits in the store for its turn
     if (!batch || batch->is_finished)
         return true;
     // A status waits for the end alone.
@@ -269,24 +159,151 @@ is_due(const struct api *api, const struct request *request, uint64_t now_ms)
            batch->landed != request->seen_landed;
 }
 
-void
-api_flush(struct api *api)
+// --- Whose turn it is ---
+
+// Answers may be large: one at a time for a client, and for all together a few.
+static bool
+asks_for_much(const struct request *request)
+{
+    switch (request->message->what_case) {
+    case URLSUM__V1__REQUEST__WHAT_RESULTS:
+    case URLSUM__V1__REQUEST__WHAT_LIST:
+    case URLSUM__V1__REQUEST__WHAT_WORKERS:
+    case URLSUM__V1__REQUEST__WHAT_WAITING:
+    case URLSUM__V1__REQUEST__WHAT_RETRY: // no large answer, but as much work
+        return true;
+    case URLSUM__V1__REQUEST__WHAT_CREATE:
+    case URLSUM__V1__REQUEST__WHAT_SUBMIT:
+    case URLSUM__V1__REQUEST__WHAT_CLOSE:
+    case URLSUM__V1__REQUEST__WHAT_STATUS:
+    case URLSUM__V1__REQUEST__WHAT_CANCEL:
+    case URLSUM__V1__REQUEST__WHAT_REMOVE:
+    case URLSUM__V1__REQUEST__WHAT__NOT_SET:
+    case _URLSUM__V1__REQUEST__WHAT__CASE_IS_INT_SIZE:
+        break;
+    }
+    return false;
+}
+
+// Runs a request, or holds it until the client has read what it asked for
+// before and the store is not busy with others' pages.
+static void
+start_request(struct request *request)
+{
+    struct api *api = request->api;
+    struct client *client = request->client;
+
+    if (!asks_for_much(request)) {
+        api_run(request);
+        return;
+    }
+    if (client->has_large || api->large_len >= API_LARGE_MAX ||
+        unread_bytes(client->unread)) {
+        DL_APPEND(api->held, request);
+        return;
+    }
+    request->is_large = client->has_large = true;
+    api->large_len++;
+    api_run(request);
+}
+
+static void
+start_held(struct api *api)
+{
+    struct request *list = api->held, *request, *next;
+
+    api->has_room = false;
+    api->held = NULL;
+    DL_FOREACH_SAFE(list, request, next)
+    {
+        DL_DELETE(list, request);
+        start_request(request); // or it is held again, in the same order
+    }
+}
+
+// Makes room for one more request: whoever has waited longest is answered now.
+static void
+evict_one(struct api *api)
+{
+    struct request *request = api->held;
+
+    if (request) {
+        DL_DELETE(api->held, request);
+        api_reply_error(&request, URLSUM__V1__ERROR__CODE__UNAVAILABLE,
+                        "too many requests at once; try again");
+        return;
+    }
+    request = api->parked;
+    if (!request)
+        return;
+    DL_DELETE(api->parked, request);
+    request->deadline_ms = loop_now_ms(api->broker->loop);
+    start_request(request);
+}
+
+// Forgets clients that have read all, and cuts the slowest one off when too
+// much waits for all.
+static void
+look_at_clients(struct api *api)
 {
     uint64_t now_ms = loop_now_ms(api->broker->loop);
+    struct client *client, *next, *slowest = NULL;
+    size_t unread = outbound_bytes(api->outbound);
+
+    HASH_ITER(hh, api->clients, client, next)
+    {
+        if (!unread_bytes(client->unread)) {
+            if (!client->unanswered)
+                client_drop(api, client);
+        } else if (!slowest ||
+                   client->unread_since_ms < slowest->unread_since_ms) {
+            slowest = client;
+        }
+    }
+    if (slowest && unread > API_UNREAD_MAX &&
+        now_ms - slowest->unread_since_ms > API_UNREAD_MS)
+        guard_cut(api->broker->client_guard, slowest->connection,
+                  slowest->unread_since_ms, "it does not read its answers");
+}
+
+static void
+on_outbound(void *arg)
+{
+    struct api *api = arg;
+
+    api->has_room = true; // api_flush() comes at the end of this turn
+}
+
+static void
+flush_parked(struct api *api, uint64_t now_ms)
+{
     struct request *request, *next;
 
-    if (!api->has_news && now_ms < api->next_deadline_ms)
-        return;
     api->has_news = false;
     api->next_deadline_ms = UINT64_MAX;
     DL_FOREACH_SAFE(api->parked, request, next)
     {
         if (is_due(api, request, now_ms)) {
             DL_DELETE(api->parked, request);
-            api_run(request);
+            start_request(request);
         } else if (request->deadline_ms < api->next_deadline_ms) {
             api->next_deadline_ms = request->deadline_ms;
         }
+    }
+}
+
+void
+api_flush(struct api *api)
+{
+    uint64_t now_ms = loop_now_ms(api->broker->loop);
+
+    if (api->has_room)
+        start_held(api);
+    if (api->has_news || now_ms >= api->next_deadline_ms)
+        flush_parked(api, now_ms);
+    if (now_ms >= api->next_check_ms) {
+        api->next_check_ms = now_ms + UNREAD_CHECK_MS;
+        look_at_clients(api);
     }
 }
 
@@ -302,10 +319,99 @@ request_new(struct api *api, const struct frames *frames)
     request->api = api;
     api->requests_len++;
     request->client = client_ref(api, &frames->parts[0]);
-    request->arena = arena_new();
+    if (request->client)
+        request->client->connection = guard_connection(frames);
+    request->arena = api_arena_new();
     if (!request->client || !request->arena)
-        request_free(&request);
+        api_request_free(&request);
     return request;
+}
+
+// Why a request is refused before it is run, or NULL.
+static const char *
+check_request(const struct request *request, Urlsum__V1__Error__Code *out_code)
+{
+    const struct api *api = request->api;
+
+    *out_code = URLSUM__V1__ERROR__CODE__VERSION;
+    if (request->message->version != 1)
+        return "this broker speaks version 1 of the client API";
+    *out_code = URLSUM__V1__ERROR__CODE__UNAVAILABLE;
+    if (api->pending_bytes > API_PENDING_BYTES_MAX)
+        return "too many submissions at once; try again";
+    *out_code = URLSUM__V1__ERROR__CODE__TOO_LARGE;
+    if (request->client->unanswered > API_UNANSWERED_MAX)
+        return "more than 16 requests without an answer";
+    if (request->message->what_case != URLSUM__V1__REQUEST__WHAT_SUBMIT &&
+        request->arena->total > REQUEST_BYTES_MAX)
+        return "a request other than SubmitUrls is small";
+    return NULL;
+}
+
+// The id of a request that could not be unpacked, which nearly always stands
+// first; else 0.
+static uint64_t
+peek_id(const zmq_msg_t *frame)
+{
+    const unsigned char *at = zmq_msg_data((zmq_msg_t *)frame);
+    size_t len = zmq_msg_size(frame);
+    uint64_t id = 0;
+
+    if (!len || at[0] != (1 << 3)) // field 1, a varint
+        return 0;
+    for (size_t i = 1; i < len && i <= 10; i++) {
+        id |= (uint64_t)(at[i] & 0x7f) << (7 * (i - 1));
+        if (!(at[i] & 0x80))
+            return id;
+    }
+    return 0;
+}
+
+static void
+refuse_for_memory(struct api *api, const struct frames *frames)
+{
+    const zmq_msg_t *address = &frames->parts[0];
+    struct client client = {.address_len = zmq_msg_size(address)};
+    struct request request = {.api = api, .client = &client};
+
+    if (frames->len < 2)
+        return;
+    memcpy(client.address, zmq_msg_data((zmq_msg_t *)address),
+           client.address_len);
+    request.has_delimiter =
+        frames->len == 3 && zmq_msg_size(&frames->parts[1]) == 0;
+    request.id = peek_id(&frames->parts[frames->len - 1]);
+    (void)api_send_no_memory(&request); // gone: nobody waits
+}
+
+static void
+take_request(struct request *request, zmq_msg_t *frame)
+{
+    Urlsum__V1__Error__Code code;
+    const char *why;
+
+    request->message = urlsum__v1__request__unpack(
+        &request->arena->allocator, zmq_msg_size(frame), zmq_msg_data(frame));
+    if (!request->message) {
+        request->id = peek_id(frame);
+        if (request->arena->is_exhausted)
+            api_reply_error(&request, URLSUM__V1__ERROR__CODE__UNAVAILABLE,
+                            "out of memory");
+        else
+            api_reply_error(&request, URLSUM__V1__ERROR__CODE__BAD_REQUEST,
+                            "the frame is no urlsum.v1.Request");
+        return;
+    }
+    request->id = request->message->id;
+    if (request->message->what_case == URLSUM__V1__REQUEST__WHAT_SUBMIT) {
+        request->bytes = request->arena->total;
+        request->api->pending_bytes += request->bytes;
+    }
+    why = check_request(request, &code);
+    if (why)
+        api_reply_error(&request, code, why);
+    else
+        start_request(request);
 }
 
 bool
@@ -313,47 +419,31 @@ api_on_message(struct api *api)
 {
     struct frames frames;
     struct request *request = NULL;
-    zmq_msg_t *frame;
     int received = frames_recv(api->socket, &frames);
 
     if (received && received != -EMSGSIZE)
         return false;
-    if (api->requests_len >= API_REQUESTS_MAX) {
-        log_warn("client.too_many", "requests=%zu", api->requests_len);
+    (void)guard_on_message(api->broker->client_guard, &frames, false,
+                           loop_now_ms(api->broker->loop));
+    if (api->requests_len >= API_REQUESTS_MAX)
+        evict_one(api);
+    if (api->requests_len >= 2 * API_REQUESTS_MAX) {
+        log_outside(LOG_WARN, "client.too_many", "requests=%zu",
+                    api->requests_len);
         goto out;
     }
     request = request_new(api, &frames);
-    if (!request)
+    if (!request) {
+        refuse_for_memory(api, &frames);
         goto out;
+    }
     request->has_delimiter =
         frames.len == 3 && zmq_msg_size(&frames.parts[1]) == 0;
-    if (received || frames.len != (request->has_delimiter ? 3 : 2)) {
+    if (received || frames.len != (request->has_delimiter ? 3 : 2))
         api_reply_error(&request, URLSUM__V1__ERROR__CODE__BAD_REQUEST,
                         "a request is one frame");
-        goto out;
-    }
-    frame = &frames.parts[frames.len - 1];
-    request->bytes = zmq_msg_size(frame);
-    api->pending_bytes += request->bytes;
-    request->message = urlsum__v1__request__unpack(
-        &request->arena->allocator, request->bytes, zmq_msg_data(frame));
-    if (!request->message) {
-        api_reply_error(&request, URLSUM__V1__ERROR__CODE__BAD_REQUEST,
-                        "the frame is no urlsum.v1.Request");
-        goto out;
-    }
-    request->id = request->message->id;
-    if (request->client->unanswered > API_UNANSWERED_MAX)
-        api_reply_error(&request, URLSUM__V1__ERROR__CODE__TOO_LARGE,
-                        "more than 16 requests without an answer");
-    else if (api->pending_bytes > API_PENDING_BYTES_MAX)
-        api_reply_error(&request, URLSUM__V1__ERROR__CODE__UNAVAILABLE,
-                        "too many submissions at once; try again");
-    else if (request->message->version != 1)
-        api_reply_error(&request, URLSUM__V1__ERROR__CODE__VERSION,
-                        "this broker speaks version 1 of the client API");
     else
-        api_run(request);
+        take_request(request, &frames.parts[frames.len - 1]);
 out:
     frames_close(&frames);
     return true;
@@ -363,28 +453,46 @@ int
 api_new(struct broker *broker, void *socket, struct api **out_api)
 {
     struct api *api = calloc(1, sizeof(*api));
+    int err;
 
     if (!api)
         return -ENOMEM;
     api->broker = broker;
     api->socket = socket;
     api->next_deadline_ms = UINT64_MAX;
+    err = outbound_new(broker->loop, on_outbound, api, &api->outbound);
+    if (err) {
+        free(api);
+        return err;
+    }
     *out_api = api;
     return 0;
+}
+
+static void
+free_requests(struct request **list)
+{
+    struct request *request, *next;
+
+    DL_FOREACH_SAFE(*list, request, next)
+    {
+        DL_DELETE(*list, request);
+        api_request_free(&request);
+    }
 }
 
 void
 api_free(struct api **api)
 {
-    struct request *request, *next;
+    struct client *client, *next;
 
     if (!*api)
         return;
-    DL_FOREACH_SAFE((*api)->parked, request, next)
-    {
-        DL_DELETE((*api)->parked, request);
-        request_free(&request);
-    }
+    free_requests(&(*api)->parked);
+    free_requests(&(*api)->held);
+    HASH_ITER(hh, (*api)->clients, client, next)
+    client_drop(*api, client);
+    outbound_free(&(*api)->outbound);
     free(*api);
     *api = NULL;
 }

@@ -14,14 +14,24 @@ struct api;
 struct batch;
 struct broker;
 
-// Bytes of submissions that may be on their way to the store at once, all
-// clients together: sixteen of the largest messages. Beyond it clients are told
-// to come again (UNAVAILABLE).
-#define API_PENDING_BYTES_MAX (16 * (size_t)SUBMIT_BYTES_MAX)
+// Bytes of unpacked submissions that may be on their way to the store at once,
+// all clients together. Beyond it clients are told to come again (UNAVAILABLE).
+#define API_PENDING_BYTES_MAX ((size_t)16 * 1024 * 1024)
 // Requests of one client without an answer (urlsum.proto promises it).
 #define API_UNANSWERED_MAX 16
-// Requests without an answer, all clients together.
-#define API_REQUESTS_MAX 8192
+// Requests without an answer, all clients together; with one more, the one that
+// has waited longest is answered early.
+#define API_REQUESTS_MAX 4096
+// Requests whose answers may be large (pages and lists) that are worked on at
+// once; each has at most RESULTS_BYTES_MAX of rows and as much of answer.
+#define API_LARGE_MAX 8
+// Bytes of large answers that wait inside libzmq for clients to read them: a
+// client has one of them, and the next only when that is gone. Pages shrink to
+// API_PAGE_BYTES_MIN as the sum comes near this; beyond it, the client that has
+// not read for longest (and for API_UNREAD_MS) is cut off, one a second.
+#define API_UNREAD_MAX ((size_t)64 * 1024 * 1024)
+#define API_PAGE_BYTES_MIN ((size_t)64 * 1024)
+#define API_UNREAD_MS 10000
 // Longest wait a client may ask for, milliseconds.
 #define API_WAIT_MS_MAX 60000
 

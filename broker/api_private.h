@@ -1,5 +1,9 @@
-// api_private.h - what api.c (transport, parking), api_requests.c (what each
-// request means) and api_results.c (GetResults) share
+// api_private.h - what the files of the client endpoint share
+//
+// api.c: transport, parking, whose turn it is; api_reply.c: answers;
+// api_requests.c: what each request means; api_results.c, api_lists.c,
+// api_retry.c and api_waiting.c: the longer ones; api_arena.c: the memory of a
+// message. Loop thread only.
 #ifndef BROKER_API_PRIVATE_H
 #define BROKER_API_PRIVATE_H
 #include "broker/store.h"
@@ -9,14 +13,30 @@
 #include <uthash.h>
 #include <zmq.h>
 
-struct api;
-struct arena;
 struct broker;
+struct outbound;
+struct unread;
+
+// What protobuf-c unpacks a message into: many small pieces that go at once. A
+// stranger's message cannot make more of it than ARENA_BYTES_MAX; the largest
+// SubmitUrls makes half as much.
+#define ARENA_BYTES_MAX ((size_t)2 * 1024 * 1024)
+struct arena_block;
+struct arena {
+    ProtobufCAllocator allocator;
+    struct arena_block *blocks;
+    size_t total;      // bytes taken from the heap
+    bool is_exhausted; // there was no memory, which is not the client's fault
+};
 
 struct client {
     unsigned char address[256];
     size_t address_len;
     size_t unanswered;
+    bool has_large;        // a request whose answer may be large is under way
+    int connection;        // see guard.h
+    struct unread *unread; // large replies inside libzmq
+    uint64_t unread_since_ms;
     UT_hash_handle hh;
 };
 
@@ -28,7 +48,8 @@ struct request {
     uint64_t id;
     struct arena *arena; // holds message
     const Urlsum__V1__Request *message;
-    size_t bytes; // counted in the api's pending bytes
+    size_t bytes;  // of a submission, counted in the api's pending bytes
+    bool is_large; // counted as one whose answer may be large
     union {
         struct store_op op; // every operation begins with one
         struct store_create create;
@@ -36,9 +57,14 @@ struct request {
         struct store_mark mark;
         struct store_results results;
         struct store_batches batches;
+        struct store_requeue requeue;
     };
     struct store_url *urls;
     unsigned char *options;
+    // RetryBatch: the rows on their way, how far it has read, where it stops,
+    // how many were queued again.
+    struct store_requeue_row *rows;
+    uint64_t retry_next, retry_until, requeued;
     // Parked: runs again when the batch moved on from what was seen.
     uint64_t batch;
     uint64_t seen_landed;
@@ -46,25 +72,64 @@ struct request {
     struct request *prev, *next;
 };
 
-// --- api.c, for api_requests.c ---
+// The endpoint. Only api.c and api_reply.c look into it.
+struct api {
+    struct broker *broker;
+    void *socket;
+    struct client *clients;
+    struct request *parked;
+    struct request *held; // large ones whose turn has not come
+    size_t requests_len;
+    size_t pending_bytes; // of submissions
+    size_t large_len;     // large requests under way
+    bool has_news;        // some batch moved since the last flush
+    bool has_room;        // a held request may have its turn now
+    uint64_t next_deadline_ms;
+    uint64_t next_check_ms; // for clients that do not read
+    struct outbound *outbound;
+};
+
+// --- api_arena.c ---
+// Returns NULL without memory.
+struct arena *api_arena_new(void);
+void api_arena_free(struct arena *arena); // NULL is fine
+
+// --- api.c, for the others ---
 struct broker *api_broker(struct api *api);
 
-// Each sends the reply and frees the request (*request becomes NULL).
-void api_reply(struct request **request, Urlsum__V1__Reply *reply);
-void api_reply_error(struct request **request, Urlsum__V1__Error__Code code,
-                     const char *text);
-void api_reply_raw(struct request **request, unsigned char *data, size_t len);
+// Ends a request without a reply: whoever replies has it done. *request becomes
+// NULL; NULL is fine.
+void api_request_free(struct request **request);
 
 // Pushes request->op.
 void api_push(struct request *request);
 
-// Keeps a request until its batch has moved on from row, or its deadline.
+// Keeps a request until its batch has moved on from row, or its deadline. Takes
+// it (*request becomes NULL).
 void api_park(struct request **request, const struct store_batch *row);
 
-// --- api_requests.c, for api_results.c ---
-// Pushes CLOSE, CANCEL or STATUS of the batch of that id.
-void api_run_mark(struct request *request, enum store_kind kind, const char *id,
-                  uint64_t size);
+// --- api_reply.c ---
+// Each sends the reply and frees the request (*request becomes NULL).
+void api_reply(struct request **request, Urlsum__V1__Reply *reply);
+void api_reply_error(struct request **request, Urlsum__V1__Error__Code code,
+                     const char *text);
+// Takes data (from malloc) as it is.
+void api_reply_raw(struct request **request, unsigned char **data, size_t len);
+
+// Bytes of a page of results: less when much waits for clients that do not
+// read. Other large replies should keep to it as well.
+size_t api_page_bytes(const struct api *api);
+
+// The answer where there is no memory for another one: a client that heard
+// nothing would wait for ever. Frees nothing. Returns 0 or a negative errno.
+int api_send_no_memory(struct request *request);
+
+// --- api_requests.c, for the files of one request ---
+// Pushes CANCEL, REMOVE or STATUS of the batch of that id.
+void api_run_mark(struct request *request, enum store_kind kind,
+                  const char *id);
+// Replies with the batch of that row.
+void api_reply_batch(struct request **request, const struct store_batch *row);
 // Says what the store's error means to a client.
 void api_reply_store_error(struct request **request, int err);
 
@@ -74,6 +139,20 @@ void api_results_run(struct request *request);
 void api_results_on_batch(struct request *request);
 // The page's rows came back.
 void api_results_on_done(struct request *request);
+
+// --- api_lists.c, for api_requests.c: each takes the request ---
+void api_workers_run(struct request *request);
+void api_list_run(struct request *request);
+void api_list_on_done(struct request *request);
+
+// --- api_retry.c, for api_requests.c: each takes the request ---
+void api_retry_run(struct request *request);
+void api_retry_on_batch(struct request *request);
+void api_retry_on_page(struct request *request);
+void api_retry_on_done(struct request *request);
+
+// --- api_waiting.c, for api_requests.c: takes the request ---
+void api_waiting_on_batch(struct request *request);
 
 // --- api_requests.c, for api.c ---
 // Starts a request, or runs a parked one again. Takes it.

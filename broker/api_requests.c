@@ -17,14 +17,15 @@
 #define ERR(symbol) URLSUM__V1__ERROR__CODE__##symbol
 #define WHAT(symbol) URLSUM__V1__REQUEST__WHAT_##symbol
 
-static void
-reply_batch(struct request **request, const struct store_batch *row)
+void
+api_reply_batch(struct request **request, const struct store_batch *row)
 {
     Urlsum__V1__Reply reply = URLSUM__V1__REPLY__INIT;
     Urlsum__V1__Batch batch = URLSUM__V1__BATCH__INIT;
     struct batch_text text;
 
     batch_message_fill(api_broker((*request)->api), row, &text, &batch);
+    batch.requeued = (*request)->requeued;
     reply.what_case = URLSUM__V1__REPLY__WHAT_BATCH;
     reply.batch = &batch;
     api_reply(request, &reply);
@@ -45,9 +46,15 @@ api_reply_store_error(struct request **request, int err)
         api_reply_error(request, ERR(CONFLICT),
                         "the count does not fit what the batch has");
         return;
+    case -EILSEQ:
+        api_reply_error(request, ERR(CONFLICT),
+                        "the list is not the one this batch was begun with");
+        return;
+    case -EBUSY:
+        api_reply_error(request, ERR(CONFLICT), "the batch is not finished");
+        return;
     case -ENOSPC:
-        api_reply_error(request, ERR(UNAVAILABLE),
-                        "the broker's store has no room; make some");
+        api_reply_error(request, ERR(UNAVAILABLE), "the broker's disk is full");
         return;
     default:
         api_reply_error(request, ERR(UNAVAILABLE),
@@ -173,6 +180,8 @@ on_created(struct request *request)
 {
     struct broker *broker = api_broker(request->api);
     const struct store_batch *row = &request->create.batch;
+    struct batch *batch;
+    int err = 0;
 
     if (request->create.existed && !is_same_batch(request, row)) {
         api_reply_error(&request, ERR(CONFLICT),
@@ -180,15 +189,18 @@ on_created(struct request *request)
                         "options");
         return;
     }
-    if (!row->finished_wall_ms && !batch_load(broker, row)) {
+    if (!row->finished_wall_ms)
+        err = batch_load(broker, row, &batch);
+    if (err) {
         api_reply_error(&request, ERR(UNAVAILABLE),
-                        "too many unfinished batches");
+                        err == -ENOMEM ? "out of memory"
+                                       : "too many unfinished batches");
         return;
     }
     if (!request->create.existed)
         log_info("batch.created", "batch=%s number=%" PRIu64 " algorithms=%s",
                  row->id, row->batch, row->algorithms);
-    reply_batch(&request, row);
+    api_reply_batch(&request, row);
 }
 
 // --- SubmitUrls ---
@@ -201,6 +213,12 @@ run_submit(struct request *request)
     const struct batch *batch = batch_find(broker, submit->batch);
     size_t bytes = 0;
 
+    if (!batch && broker->recovery.has_more) {
+        // It may be one of those that have no room in memory yet.
+        api_reply_error(&request, ERR(UNAVAILABLE),
+                        "too many unfinished batches");
+        return;
+    }
     if (!batch) {
         api_reply_error(&request, ERR(NO_SUCH_BATCH),
                         "no such unfinished batch");
@@ -211,8 +229,8 @@ run_submit(struct request *request)
     if (submit->n_urls > SUBMIT_URLS_MAX || bytes > SUBMIT_BYTES_MAX ||
         submit->first_seq >= UINT64_C(1) << (JOB_SEQ_BITS - 1)) {
         api_reply_error(&request, ERR(TOO_LARGE),
-                        "at most 4,096 URLs and 4 MiB a message, 2^39 URLs a "
-                        "batch");
+                        "at most 4,096 URLs and 128 KiB a message, 2^39 URLs "
+                        "a batch");
         return;
     }
     request->urls = calloc(submit->n_urls + 1, sizeof(*request->urls));
@@ -223,7 +241,9 @@ run_submit(struct request *request)
     for (size_t i = 0; i < submit->n_urls; i++) {
         struct store_url *url = &request->urls[i];
 
-        url->url = (const char *)submit->urls[i].data;
+        // An empty line has no bytes to point to.
+        url->url =
+            submit->urls[i].len ? (const char *)submit->urls[i].data : "";
         url->len = submit->urls[i].len;
         // A URL that cannot be fetched gets its record like any other, when it
         // is read from the queue.
@@ -265,16 +285,37 @@ on_submitted(struct request *request)
 
 // --- CloseBatch, CancelBatch, GetStatus ---
 
-void
-api_run_mark(struct request *request, enum store_kind kind, const char *id,
-             uint64_t size)
+// False: the request has its reply.
+static bool
+fill_mark(struct request *request, enum store_kind kind, const char *id)
 {
     if (check_id(id) || !id[0]) {
         api_reply_error(&request, ERR(BAD_REQUEST), "that is no batch id");
-        return;
+        return false;
     }
-    request->mark = (struct store_mark){.op = {.kind = kind}, .size = size};
+    request->mark = (struct store_mark){.op = {.kind = kind}};
     (void)snprintf(request->mark.id, sizeof(request->mark.id), "%s", id);
+    return true;
+}
+
+void
+api_run_mark(struct request *request, enum store_kind kind, const char *id)
+{
+    if (fill_mark(request, kind, id))
+        api_push(request);
+}
+
+static void
+run_close(struct request *request)
+{
+    const Urlsum__V1__CloseBatch *close = request->message->close;
+
+    if (!fill_mark(request, STORE_CLOSE, close->batch))
+        return;
+    request->mark.size = close->size;
+    request->mark.has_list_hash = close->list_hash_is_case != 0;
+    if (request->mark.has_list_hash)
+        request->mark.list_hash = close->list_hash;
     api_push(request);
 }
 
@@ -287,7 +328,7 @@ on_closed(struct request *request)
 
     if (batch && row->finished_wall_ms)
         batch_on_landed(broker, batch, row->landed, true);
-    reply_batch(&request, row);
+    api_reply_batch(&request, row);
 }
 
 static void
@@ -303,7 +344,7 @@ on_cancelled(struct request *request)
         batch_on_landed(broker, batch, row->landed, true);
     else if (batch)
         batch_cancel(broker, batch);
-    reply_batch(&request, row);
+    api_reply_batch(&request, row);
 }
 
 static void
@@ -316,109 +357,37 @@ on_status(struct request *request)
         loop_now_ms(broker->loop) < request->deadline_ms)
         api_park(&request, row);
     else
-        reply_batch(&request, row);
-}
-
-// --- GetWorkers, ListBatches ---
-
-static void
-fill_worker(const struct broker *broker, const struct session *session,
-            Urlsum__V1__Worker *out)
-{
-    uint64_t now_ms = loop_now_ms(broker->loop);
-
-    urlsum__v1__worker__init(out);
-    out->role = session->role == WIRE_FETCHER ? "fetcher" : "hasher";
-    out->name = (char *)session->name;
-    out->session = session->id;
-    out->jobs = session->jobs_len;
-    out->capacity = session->capacity;
-    out->done = session->done;
-    out->bytes = session->bytes;
-    out->silent_ms = now_ms - session->heard_ms;
-    out->connected_ms = now_ms - session->since_ms;
-    out->draining = session->is_draining;
+        api_reply_batch(&request, row);
 }
 
 static void
-run_workers(struct request *request)
+on_removed(struct request *request)
 {
-    struct broker *broker = api_broker(request->api);
-    size_t most = broker->sessions.fetchers_len + broker->sessions.hashers_len;
-    Urlsum__V1__Reply reply = URLSUM__V1__REPLY__INIT;
-    Urlsum__V1__Workers workers = URLSUM__V1__WORKERS__INIT;
-    Urlsum__V1__Worker *rows = calloc(most + 1, sizeof(*rows));
-    Urlsum__V1__Worker **list = calloc(most + 1, sizeof(*list));
-    const struct session *lists[2] = {broker->sessions.fetchers,
-                                      broker->sessions.hashers};
-    const struct session *session;
+    const struct store_batch *row = &request->mark.row;
 
-    if (!rows || !list) {
-        api_reply_error(&request, ERR(UNAVAILABLE), "out of memory");
-        goto out;
-    }
-    for (int i = 0; i < 2; i++) {
-        DL_FOREACH(lists[i], session)
-        {
-            list[workers.n_workers] = &rows[workers.n_workers];
-            fill_worker(broker, session, &rows[workers.n_workers++]);
-        }
-    }
-    workers.workers = list;
-    reply.what_case = URLSUM__V1__REPLY__WHAT_WORKERS;
-    reply.workers = &workers;
-    api_reply(&request, &reply);
-out:
-    free(rows);
-    free(list);
+    log_info("batch.removed", "batch=%s number=%" PRIu64, row->id, row->batch);
+    broker_tidy_soon(api_broker(request->api));
+    api_reply_batch(&request, row);
 }
 
+// The row of a batch, for whatever it was read.
 static void
-run_list(struct request *request)
+on_row(struct request *request)
 {
-    const Urlsum__V1__ListBatches *list = request->message->list;
-
-    request->batches = (struct store_batches){
-        .op = {.kind = STORE_BATCHES},
-        .after = list->after,
-        .only_unfinished = list->only_unfinished != 0,
-        .max = list->max && list->max < 1000 ? list->max : 1000,
-    };
-    api_push(request);
-}
-
-static void
-on_listed(struct request *request)
-{
-    const struct store_batches *batches = &request->batches;
-    Urlsum__V1__Reply reply = URLSUM__V1__REPLY__INIT;
-    Urlsum__V1__BatchList list = URLSUM__V1__BATCH_LIST__INIT;
-    struct batch_text *texts = calloc(batches->len + 1, sizeof(*texts));
-    Urlsum__V1__Batch *rows = calloc(batches->len + 1, sizeof(*rows));
-    Urlsum__V1__Batch **pointers = calloc(batches->len + 1, sizeof(*pointers));
-    size_t len = batches->len;
-
-    if (!texts || !rows || !pointers) {
-        api_reply_error(&request, ERR(UNAVAILABLE), "out of memory");
-        goto out;
+    switch ((int)request->message->what_case) {
+    case WHAT(RESULTS):
+        api_results_on_batch(request);
+        return;
+    case WHAT(RETRY):
+        api_retry_on_batch(request);
+        return;
+    case WHAT(WAITING):
+        api_waiting_on_batch(request);
+        return;
+    default:
+        on_status(request);
+        return;
     }
-    for (size_t i = 0; i < len; i++) {
-        urlsum__v1__batch__init(&rows[i]);
-        batch_message_fill(api_broker(request->api), &batches->rows[i],
-                           &texts[i], &rows[i]);
-        pointers[i] = &rows[i];
-    }
-    list.n_batches = len;
-    list.batches = pointers;
-    reply.what_case = URLSUM__V1__REPLY__WHAT_LIST;
-    reply.list = &list;
-    api_reply(&request, &reply);
-    for (size_t i = 0; i < len; i++)
-        batch_message_fini(&texts[i]);
-out:
-    free(texts);
-    free(rows);
-    free(pointers);
 }
 
 // --- One request ---
@@ -434,11 +403,27 @@ set_deadline(struct request *request, uint32_t wait_ms)
         loop_now_ms(api_broker(request->api)->loop) + wait_ms;
 }
 
+// A broker that is about to stop takes nothing new: the client's request waits
+// with the client for the next one.
+static bool
+is_work(const struct request *request)
+{
+    return request->message->what_case == WHAT(CREATE) ||
+           request->message->what_case == WHAT(SUBMIT) ||
+           request->message->what_case == WHAT(CLOSE) ||
+           request->message->what_case == WHAT(RETRY);
+}
+
 void
 api_run(struct request *request)
 {
     const Urlsum__V1__Request *message = request->message;
 
+    if (api_broker(request->api)->is_draining && is_work(request)) {
+        api_reply_error(&request, ERR(UNAVAILABLE),
+                        "the broker is about to stop");
+        return;
+    }
     switch (message->what_case) {
     case WHAT(CREATE):
         run_create(request);
@@ -447,25 +432,33 @@ api_run(struct request *request)
         run_submit(request);
         return;
     case WHAT(CLOSE):
-        api_run_mark(request, STORE_CLOSE, message->close->batch,
-                     message->close->size);
+        run_close(request);
         return;
     case WHAT(CANCEL):
-        api_run_mark(request, STORE_CANCEL, message->cancel->batch, 0);
+        api_run_mark(request, STORE_CANCEL, message->cancel->batch);
         return;
     case WHAT(STATUS):
         set_deadline(request, message->status->wait_ms);
-        api_run_mark(request, STORE_STATUS, message->status->batch, 0);
+        api_run_mark(request, STORE_STATUS, message->status->batch);
         return;
     case WHAT(RESULTS):
         set_deadline(request, message->results->wait_ms);
         api_results_run(request);
         return;
     case WHAT(WORKERS):
-        run_workers(request);
+        api_workers_run(request);
         return;
     case WHAT(LIST):
-        run_list(request);
+        api_list_run(request);
+        return;
+    case WHAT(WAITING):
+        api_run_mark(request, STORE_STATUS, message->waiting->batch);
+        return;
+    case WHAT(RETRY):
+        api_retry_run(request);
+        return;
+    case WHAT(REMOVE):
+        api_run_mark(request, STORE_REMOVE, message->remove->batch);
         return;
     case URLSUM__V1__REQUEST__WHAT__NOT_SET:
     case _URLSUM__V1__REQUEST__WHAT__CASE_IS_INT_SIZE:
@@ -474,9 +467,27 @@ api_run(struct request *request)
     api_reply_error(&request, ERR(BAD_REQUEST), "the request asks for nothing");
 }
 
+// Only what has written says that the store works; that it refuses, any says.
+static void
+note_store(const struct request *request)
+{
+    struct broker *broker = api_broker(request->api);
+    const struct store_append *append = &request->append;
+    bool has_written =
+        (request->op.kind == STORE_CREATE && !request->create.existed) ||
+        (request->op.kind == STORE_REQUEUE && request->requeue.requeued) ||
+        request->op.kind == STORE_REMOVE ||
+        (request->op.kind == STORE_APPEND &&
+         append->fresh_from < append->first_seq + append->len);
+
+    if (request->op.err || has_written)
+        broker_note_store(broker, request->op.err);
+}
+
 void
 api_on_done(struct request *request)
 {
+    note_store(request);
     if (request->op.err) {
         api_reply_store_error(&request, request->op.err);
         return;
@@ -495,21 +506,28 @@ api_on_done(struct request *request)
         on_cancelled(request);
         return;
     case STORE_STATUS:
-        if (request->message->what_case == WHAT(RESULTS))
-            api_results_on_batch(request);
-        else
-            on_status(request);
+        on_row(request);
         return;
     case STORE_RESULTS:
-        api_results_on_done(request);
+        if (request->message->what_case == WHAT(RETRY))
+            api_retry_on_page(request);
+        else
+            api_results_on_done(request);
+        return;
+    case STORE_REQUEUE:
+        api_retry_on_done(request);
+        return;
+    case STORE_REMOVE:
+        on_removed(request);
         return;
     case STORE_BATCHES:
-        on_listed(request);
+        api_list_on_done(request);
         return;
     case STORE_ORIGINS:
     case STORE_REFILL:
     case STORE_RETRY:
     case STORE_FINISH:
+    case STORE_TIDY:
         break; // never asked for here
     }
 }
@@ -524,6 +542,7 @@ api_fini_op(struct request *request)
     case STORE_CLOSE:
     case STORE_CANCEL:
     case STORE_STATUS:
+    case STORE_REMOVE:
         store_mark_fini(&request->mark);
         return;
     case STORE_RESULTS:
@@ -532,11 +551,15 @@ api_fini_op(struct request *request)
     case STORE_BATCHES:
         store_batches_fini(&request->batches);
         return;
+    case STORE_REQUEUE:
+        store_requeue_fini(&request->requeue);
+        return;
     case STORE_APPEND:
     case STORE_ORIGINS:
     case STORE_REFILL:
     case STORE_RETRY:
     case STORE_FINISH:
+    case STORE_TIDY:
         return;
     }
 }

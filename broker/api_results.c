@@ -15,7 +15,7 @@ api_results_run(struct request *request)
 
     // The batch's number is learnt once, by the first run.
     if (!request->batch) {
-        api_run_mark(request, STORE_STATUS, get->batch, 0);
+        api_run_mark(request, STORE_STATUS, get->batch);
         return;
     }
     request->results = (struct store_results){
@@ -25,7 +25,7 @@ api_results_run(struct request *request)
         .after = get->after,
         .max = get->max && get->max < RESULTS_ROWS_MAX ? get->max
                                                        : RESULTS_ROWS_MAX,
-        .bytes_max = RESULTS_BYTES_MAX,
+        .bytes_max = api_page_bytes(request->api),
     };
     api_push(request);
 }
@@ -88,7 +88,7 @@ api_results_on_done(struct request *request)
     if (err)
         api_reply_store_error(&request, err);
     else
-        api_reply_raw(&request, page.data, page.len);
+        api_reply_raw(&request, &page.data, page.len);
     free(packed);
     batch_message_fini(&text);
     page_fini(&page);

@@ -1,6 +1,8 @@
 #include "broker/broker.h"
 
 #include "broker/api.h"
+#include "broker/guard.h"
+#include "broker/lease.h"
 #include "broker/schedule.h"
 #include "broker/state.h"
 #include "common/clock.h"
@@ -19,16 +21,27 @@
 
 #define AT(field) offsetof(struct broker_config, field)
 #define MIB (INT64_C(1024) * 1024)
-// How often what the store refused is offered again.
-#define PARKED_AGAIN_MS 1000
+#define KEEP_MAX_MS (INT64_C(36500) * 24 * 60 * 60 * 1000) // a century
 // Longest pause between two PINGs; also how exact a client's wait_ms is.
 #define BEAT_MAX_MS 1000
-// A client's frame: twice what is allowed, so that a little too much is told
-// and only the absurd is cut off.
-#define CLIENT_FRAME_BYTES_MAX (2 * SUBMIT_BYTES_MAX)
+// Requests of a client that wait to be read; the rest stays with it.
+#define CLIENT_REQUESTS_WAITING_MAX 2
 // Replies that wait for a client that does not read; a well-behaved one has at
 // most API_UNANSWERED_MAX.
-#define CLIENT_REPLIES_MAX 64
+#define CLIENT_REPLIES_MAX 32
+// The kernel's buffers of one client, each direction: enough for a page while
+// the next one is made.
+#define CLIENT_KERNEL_BYTES (256 * 1024)
+// Bytes of one client inside libzmq: what waits, and one frame in the making.
+#define CLIENT_HELD_MAX ((uint64_t)1024 * 1024)
+// The same of somebody who is not (yet) a worker: its HELLO is some KiB.
+#define WORKER_STRANGER_HELD_MAX ((uint64_t)512 * 1024)
+// TCP asks so often whether an idle peer's machine is there.
+#define KEEPALIVE_S 10
+// Who connects has so long for ZMTP's handshake.
+#define HANDSHAKE_MS 10000
+// Connections that wait to be accepted: a crowd must not make the others wait.
+#define BACKLOG 1024
 
 const struct conf_option broker_schedule_options[] = {
     {"parallel-max-host", 0, CONF_INT, AT(parallel_max_host), "8", 1, 65535,
@@ -49,7 +62,10 @@ const struct conf_option broker_options[] = {
     {"store", 0, CONF_STRING, AT(store), NULL, 0, 0, "FILE",
      "The durable queue and results; made when missing. Without it: "
      "$XDG_STATE_HOME/urlsum/broker.db, or below ~/.local/state."},
-    {"ttl", 0, CONF_SECONDS, AT(ttl_ms), "10", 200, 3600000, "SECONDS",
+    {"keep", 0, CONF_DAYS, AT(keep_ms), "0", 0, KEEP_MAX_MS, "DAYS",
+     "Removes batches, with their results, so long after they finished (0: "
+     "never)."},
+    {"ttl", 0, CONF_SECONDS, AT(ttl_ms), "8", 200, 3600000, "SECONDS",
      "Silence after which a worker is lost and its jobs go to others."},
     {"grace", 0, CONF_SECONDS, AT(grace_ms), "25", 0, 3600000, "SECONDS",
      "How long SIGTERM lets transfers finish before they are handed back."},
@@ -66,20 +82,14 @@ struct run {
     struct loop_socket *watches[3];
     struct loop_timer *beat_timer;
     struct loop_timer *retry_timer;
-    struct loop_timer *parked_timer;
     struct loop_timer *grace_timer;
     uint64_t retry_due_ms;
-    struct store_batches recovery;
     const char *store_path; // NULL: a temporary file
     char store_default[4096];
-    bool is_recovered;
+    const char *status; // what the service manager was told last
+    bool is_ready;      // broker.ready is logged
+    int code;           // the program's exit code
 };
-
-static struct run *
-run_of(struct broker *broker)
-{
-    return (struct run *)((char *)broker - offsetof(struct run, broker));
-}
 
 // --- Turns ---
 
@@ -107,12 +117,34 @@ on_hasher(void *arg)
     return sessions_on_message(&run->broker, WIRE_HASHER);
 }
 
+// For `systemctl status` and the like.
+static void
+tell_status(struct run *run)
+{
+    int64_t since_wall_ms;
+    bool is_store;
+    const char *status =
+        broker_hindrance(&run->broker, &since_wall_ms, &is_store);
+
+    if (!run->broker.recovery.is_over)
+        status = "reads its store";
+    else if (!status)
+        status = "serves";
+    if (status == run->status)
+        return;
+    run->status = status;
+    role_status(run->role, status);
+}
+
 static void
 on_beat(void *arg)
 {
     struct run *run = arg;
 
     sessions_beat(&run->broker);
+    leases_check(&run->broker);
+    trouble_beat(&run->broker);
+    tell_status(run);
 }
 
 static void
@@ -138,6 +170,13 @@ leases(const struct broker *broker)
     return len;
 }
 
+// Nothing is under way that a stop would interrupt.
+static bool
+is_idle(const struct broker *broker)
+{
+    return !leases(broker) && !broker->trouble.unrecorded;
+}
+
 static void
 on_turn_end(void *arg)
 {
@@ -154,43 +193,15 @@ on_turn_end(void *arg)
         else
             loop_timer_start(run->retry_timer, due_ms - now_ms, 0);
     }
+    recovery_run(broker);
     schedule_run(broker);
     batches_refill(broker);
+    tidy_run(broker);
     api_flush(broker->api);
     sessions_flush(broker);
     store_flush(broker->store);
-    if (broker->is_draining && !leases(broker))
+    if (broker->is_draining && is_idle(broker))
         loop_end(broker->loop);
-}
-
-// --- What the store refused ---
-
-void
-broker_park_finish(struct broker *broker, struct job *job)
-{
-    struct run *run = run_of(broker);
-
-    if (!broker->parked) {
-        log_error("store.refused",
-                  "job=" LOG_JOB
-                  " error=%d do=\"see to the store's disk; nothing is lost\"",
-                  LOG_JOB_ARG(job->id), job->finish.op.err);
-        loop_timer_start(run->parked_timer, PARKED_AGAIN_MS, 0);
-    }
-    DL_APPEND(broker->parked, job);
-}
-
-static void
-push_parked(void *arg)
-{
-    struct run *run = arg;
-    struct job *job, *next;
-
-    DL_FOREACH_SAFE(run->broker.parked, job, next)
-    {
-        DL_DELETE(run->broker.parked, job);
-        store_push(run->broker.store, &job->finish.op);
-    }
 }
 
 // --- Recovery: unfinished batches go on ---
@@ -212,41 +223,24 @@ log_ready(const struct run *run)
              URLSUM_VERSION, shown[0], shown[1], shown[2], shown[3]);
 }
 
+// Clients are heard from now on: before, their batches would not be found.
 static void
-on_recovered(struct store_op *op)
+on_recovered(void *arg, int err)
 {
-    struct run *run = op->arg;
-    struct store_batches *rows = &run->recovery;
+    struct run *run = arg;
 
-    if (op->err) {
-        log_error("broker.recovery", "error=%d", op->err);
+    if (!err)
+        err = loop_add_socket(run->broker.loop, run->client_socket, on_client,
+                              run, &run->watches[0]);
+    if (err) {
+        run->code = 3;
         loop_end(run->broker.loop);
         return;
     }
-    for (size_t i = 0; i < rows->len; i++) {
-        struct batch *batch = batch_load(&run->broker, &rows->rows[i]);
-
-        if (batch)
-            log_info("batch.resumed",
-                     "batch=%s number=%" PRIu64 " submitted=%" PRIu64
-                     " records=%" PRIu64,
-                     batch->id, batch->number, batch->submitted, batch->landed);
-    }
-    store_batches_fini(rows);
-    run->is_recovered = true;
+    run->is_ready = true;
     log_ready(run);
+    tell_status(run);
     role_ready(run->role);
-}
-
-static void
-start_recovery(struct run *run)
-{
-    run->recovery = (struct store_batches){
-        .op = {.kind = STORE_BATCHES, .done = on_recovered, .arg = run},
-        .only_unfinished = true,
-        .max = BATCHES_MAX,
-    };
-    store_push(run->broker.store, &run->recovery.op);
 }
 
 // --- Stopping ---
@@ -265,13 +259,14 @@ on_stop(void *arg, int stops)
 {
     struct run *run = arg;
 
-    if (stops > 1 || !leases(&run->broker)) {
+    if (stops > 1 || is_idle(&run->broker)) {
         loop_end(run->broker.loop);
         return;
     }
     if (run->broker.is_draining)
         return;
-    log_info("broker.drains", "leases=%zu", leases(&run->broker));
+    log_info("broker.drains", "leases=%zu unrecorded=%zu", leases(&run->broker),
+             run->broker.trouble.unrecorded);
     run->broker.is_draining = true;
     loop_timer_start(run->grace_timer, (uint64_t)run->broker.config->grace_ms,
                      0);
@@ -285,34 +280,71 @@ set_int(void *socket, int option, int value)
     return zmq_setsockopt(socket, option, &value, sizeof(value));
 }
 
+// What one endpoint may cost; see README.md, Memory.
+struct listener {
+    const char *endpoint;
+    int port;
+    int64_t frame_max; // bytes
+    int received_max;  // messages of one peer that wait for us; 0: see guard
+    int sent_max;      // ... that wait for it; 0: bounded by its credit
+    int kernel_max;    // bytes in the kernel, a direction; 0: its own choice
+    struct guard_config guard;
+};
+
 static int
-bind_router(struct run *run, const char *text, int port, int64_t message_max,
-            int replies_max, void **out_socket)
+set_up_router(const struct run *run, const struct listener *listener,
+              void *socket)
+{
+    int ttl_ms = (int)run->broker.config->ttl_ms;
+
+    if (set_int(socket, ZMQ_LINGER, 500) ||
+        set_int(socket, ZMQ_ROUTER_MANDATORY, 1) ||
+        set_int(socket, ZMQ_RCVHWM, listener->received_max) ||
+        set_int(socket, ZMQ_SNDHWM, listener->sent_max) ||
+        // A peer whose machine is gone loses its connection, and the broker
+        // what waits to be sent there. Who is stopped does as well, where
+        // messages wait without a limit. Where they are limited, libzmq
+        // (to 4.3.5) must not have heartbeats: it aborts when one is due on
+        // a connection that ended while its input was held back.
+        set_int(socket, ZMQ_TCP_KEEPALIVE, 1) ||
+        set_int(socket, ZMQ_TCP_KEEPALIVE_IDLE, KEEPALIVE_S) ||
+        set_int(socket, ZMQ_TCP_KEEPALIVE_INTVL, KEEPALIVE_S) ||
+        set_int(socket, ZMQ_TCP_KEEPALIVE_CNT, 3) ||
+        (!listener->received_max &&
+         (set_int(socket, ZMQ_HEARTBEAT_IVL, ttl_ms / 2) ||
+          set_int(socket, ZMQ_HEARTBEAT_TIMEOUT, ttl_ms))) ||
+        set_int(socket, ZMQ_HANDSHAKE_IVL, HANDSHAKE_MS) ||
+        set_int(socket, ZMQ_BACKLOG, BACKLOG) ||
+        zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &listener->frame_max,
+                       sizeof(listener->frame_max)))
+        return -1;
+    if (!listener->kernel_max)
+        return 0;
+    return set_int(socket, ZMQ_RCVBUF, listener->kernel_max) ||
+           set_int(socket, ZMQ_SNDBUF, listener->kernel_max);
+}
+
+static int
+bind_router(struct run *run, const struct listener *listener, void **out_socket,
+            struct guard **out_guard)
 {
     char endpoint[ENDPOINT_MAX];
     void *socket;
+    int err;
 
-    if (endpoint_resolve(text, port, endpoint) != 0) {
+    if (endpoint_resolve(listener->endpoint, listener->port, endpoint) != 0) {
         log_error("broker.bind", "endpoint=\"%s\" error=\"not an endpoint\"",
-                  text);
+                  listener->endpoint);
         return 2;
     }
     socket = zmq_socket(run->role->zmq, ZMQ_ROUTER);
     *out_socket = socket;
-    if (!socket || set_int(socket, ZMQ_LINGER, 500) ||
-        set_int(socket, ZMQ_ROUTER_MANDATORY, 1) ||
-        // As many requests wait as replies may; the rest with their client.
-        set_int(socket, ZMQ_RCVHWM, replies_max) ||
-        set_int(socket, ZMQ_SNDHWM, replies_max) ||
-        // A peer whose machine is gone, or who is stopped, loses its
-        // connection, and the broker what waits to be sent there.
-        set_int(socket, ZMQ_HEARTBEAT_IVL,
-                (int)run->broker.config->ttl_ms / 2) ||
-        set_int(socket, ZMQ_HEARTBEAT_TIMEOUT,
-                (int)run->broker.config->ttl_ms) ||
-        zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &message_max,
-                       sizeof(message_max)) ||
-        zmq_bind(socket, endpoint)) {
+    err = socket && set_up_router(run, listener, socket) == 0 ? 0 : -1;
+    // Before the first connection can be there.
+    if (!err && strncmp(endpoint, "inproc:", 7) != 0)
+        err = guard_new(run->broker.loop, run->role->zmq, socket,
+                        &listener->guard, out_guard);
+    if (err || zmq_bind(socket, endpoint)) {
         log_error("broker.bind", "endpoint=%s error=\"%s\"", endpoint,
                   zmq_strerror(zmq_errno()));
         return 3;
@@ -324,21 +356,39 @@ static int
 bind_all(struct run *run)
 {
     const struct broker_config *config = run->broker.config;
-    int code;
+    struct broker *broker = &run->broker;
+    const struct listener client = {
+        .endpoint = config->client_bind,
+        .port = PORT_CLIENT,
+        .frame_max = REQUEST_FRAME_BYTES_MAX,
+        .received_max = CLIENT_REQUESTS_WAITING_MAX,
+        .sent_max = CLIENT_REPLIES_MAX,
+        .kernel_max = CLIENT_KERNEL_BYTES,
+        .guard = {"client", CLIENT_HELD_MAX, CLIENT_HELD_MAX, false},
+    };
+    // A worker in its session has as much on its way as its credit allows; the
+    // broker cannot tell more before it reads.
+    const struct guard_config held = {
+        "fetcher", WORKER_STRANGER_HELD_MAX,
+        (uint64_t)config->buffer_memory + 2 * WIRE_HEAD_BYTES_MAX, true};
+    struct listener worker = {
+        .endpoint = config->fetcher_bind,
+        .port = PORT_FETCHER,
+        .frame_max = WIRE_HEAD_BYTES_MAX,
+        .guard = held,
+    };
+    int code =
+        bind_router(run, &client, &run->client_socket, &broker->client_guard);
 
-    // What a worker sends is bounded by its credit and its jobs, so its queue
-    // needs no second limit.
-    code = bind_router(run, config->client_bind, PORT_CLIENT,
-                       CLIENT_FRAME_BYTES_MAX, CLIENT_REPLIES_MAX,
-                       &run->client_socket);
     if (!code)
-        code = bind_router(run, config->fetcher_bind, PORT_FETCHER,
-                           WIRE_HEAD_BYTES_MAX, 0,
-                           &run->broker.sessions.fetcher_socket);
+        code = bind_router(run, &worker, &broker->sessions.fetcher_socket,
+                           &broker->fetcher_guard);
+    worker.endpoint = config->hasher_bind;
+    worker.port = PORT_HASHER;
+    worker.guard.role = "hasher";
     if (!code)
-        code = bind_router(run, config->hasher_bind, PORT_HASHER,
-                           WIRE_HEAD_BYTES_MAX, 0,
-                           &run->broker.sessions.hasher_socket);
+        code = bind_router(run, &worker, &broker->sessions.hasher_socket,
+                           &broker->hasher_guard);
     return code;
 }
 
@@ -375,7 +425,8 @@ open_store(struct run *run)
 
     if (!err)
         return 0;
-    fprintf(stderr, "urlsum-broker: %s\n", why);
+    fprintf(stderr, "%s: %s\n",
+            config->is_ephemeral ? "urlsum" : "urlsum-broker", why);
     return 3;
 }
 
@@ -386,15 +437,12 @@ watch_all(struct run *run)
     uint64_t beat_ms = (uint64_t)run->broker.config->ttl_ms / 4;
     int err;
 
-    if ((err = loop_add_socket(loop, run->client_socket, on_client, run,
-                               &run->watches[0])) ||
-        (err = loop_add_socket(loop, run->broker.sessions.fetcher_socket,
+    if ((err = loop_add_socket(loop, run->broker.sessions.fetcher_socket,
                                on_fetcher, run, &run->watches[1])) ||
         (err = loop_add_socket(loop, run->broker.sessions.hasher_socket,
                                on_hasher, run, &run->watches[2])) ||
         (err = loop_timer_new(loop, on_beat, run, &run->beat_timer)) ||
         (err = loop_timer_new(loop, on_retry_due, run, &run->retry_timer)) ||
-        (err = loop_timer_new(loop, push_parked, run, &run->parked_timer)) ||
         (err = loop_timer_new(loop, on_grace_over, run, &run->grace_timer)) ||
         (err = role_attach(run->role, loop, on_stop, run)))
         return err;
@@ -415,6 +463,8 @@ start(struct run *run)
         (err = origin_parser_new(&broker->origin_parser)) ||
         (err = heap_reserve(&broker->retries, JOBS_MAX)))
         goto failed;
+    if (!broker->config->is_ephemeral)
+        guard_raise_files();
     run->store_path = store_path(broker->config, run->store_default,
                                  sizeof(run->store_default));
     code = bind_all(run);
@@ -425,7 +475,7 @@ start(struct run *run)
     if ((err = api_new(broker, run->client_socket, &broker->api)) ||
         (err = watch_all(run)))
         goto failed;
-    start_recovery(run);
+    recovery_start(broker, on_recovered, run);
     return 0;
 failed:
     log_error("broker.start", "error=%d", err);
@@ -438,22 +488,35 @@ finish(struct run *run)
     struct broker *broker = &run->broker;
     void *sockets[] = {run->client_socket, broker->sessions.fetcher_socket,
                        broker->sessions.hasher_socket};
+    size_t in_hand = leases(broker);
 
-    if (broker->sessions.decoder)
+    if (broker->sessions.buf) // sessions_init() came to its end
         sessions_say_bye(broker);
     role_detach(run->role);
-    if (broker->api && broker->parked)
-        push_parked(run);
+    if (broker->store)
+        trouble_push_all(broker);
     // Gives every operation back: nothing points into batches afterwards.
     store_close(&broker->store);
+    if (broker->trouble.unrecorded) {
+        if (!broker->config->is_ephemeral) // there is a next start
+            log_error("broker.unrecorded",
+                      "records=%zu do=\"see to the store's disk; after the "
+                      "next start their URLs are fetched again\"",
+                      broker->trouble.unrecorded);
+        run->code = 3;
+    }
+    if (run->is_ready)
+        log_info("broker.stopped", "leases=%zu", in_hand);
     api_free(&broker->api);
+    guard_free(&broker->client_guard);
+    guard_free(&broker->fetcher_guard);
+    guard_free(&broker->hasher_guard);
     batches_fini(broker);
     sessions_fini(broker);
     heap_fini(&broker->retries);
     origin_parser_free(&broker->origin_parser);
     loop_timer_free(&run->beat_timer);
     loop_timer_free(&run->retry_timer);
-    loop_timer_free(&run->parked_timer);
     loop_timer_free(&run->grace_timer);
     for (int i = 0; i < 3; i++) {
         loop_remove_socket(&run->watches[i]);
@@ -475,12 +538,11 @@ broker_run(const struct broker_config *config, struct role *role)
     run->broker.seed = (unsigned)clock_now_us();
     run->role = role;
     run->retry_due_ms = UINT64_MAX;
-    code = start(run);
-    if (!code) {
+    run->code = start(run);
+    if (!run->code)
         loop_run(run->broker.loop);
-        code = run->is_recovered ? 0 : 3;
-    }
     finish(run);
+    code = run->code;
     free(run);
     return code;
 }

@@ -20,19 +20,22 @@ struct broker_config {
     int64_t buffer_memory; // bytes of bodies on their way, all fetchers
     int64_t ttl_ms;        // silence after which a worker is lost
     int64_t grace_ms;      // for draining
+    int64_t keep_ms;       // how long finished batches stay; 0: for ever
     const char *log_level;
 };
 
 // Offsets are of struct broker_config; NULL-ended. broker_schedule_options:
 // --parallel-max-host, --buffer-memory, what an embedded run offers as well.
 // broker_options: the program's own: --client-bind, --fetcher-bind,
-// --hasher-bind, --store, --ttl, --grace, --log-level.
+// --hasher-bind, --store, --keep, --ttl, --grace, --log-level.
 extern const struct conf_option broker_schedule_options[];
 extern const struct conf_option broker_options[];
 
 // Binds, recovers, serves until stopped. Returns the program's exit code: 0
 // after a stop, 2 for a setting that cannot be (said on stderr), 3 when the
-// store cannot be opened or an endpoint not be bound.
+// store cannot be opened or an endpoint not be bound, and when the store would
+// not take the last records (their URLs are fetched again after the next
+// start).
 int broker_run(const struct broker_config *config, struct role *role);
 
 #endif

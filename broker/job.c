@@ -1,5 +1,6 @@
 #include "broker/job.h"
 
+#include "broker/batch.h"
 #include "broker/facts.h"
 
 #include <stdlib.h>
@@ -17,10 +18,16 @@ jobs_add(struct jobs *jobs, struct flow *flow, uint64_t batch,
     job->flow = flow;
     job->tries = row->tries;
     job->lost = row->lost;
+    job->attempt = jobs->attempts;
     job->url_len = row->len;
     memcpy(job->url, row->url, row->len);
     HASH_ADD(hh, jobs->by_id, id, sizeof(job->id), job);
+    if (!job->hh.tbl) { // not added: no memory
+        free(job);
+        return NULL;
+    }
     jobs->len++;
+    flow->batch->jobs_len++;
     return job;
 }
 
@@ -36,8 +43,11 @@ jobs_find(const struct jobs *jobs, uint64_t id)
 void
 jobs_remove(struct jobs *jobs, struct job **job)
 {
+    if ((*job)->state == JOB_FAILED && (*job)->attempt > jobs->attempts)
+        jobs->attempts = (*job)->attempt;
     HASH_DEL(jobs->by_id, *job);
     jobs->len--;
+    (*job)->flow->batch->jobs_len--;
     free((*job)->facts);
     free(*job);
     *job = NULL;

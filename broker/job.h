@@ -13,14 +13,19 @@
 struct flow;
 struct session;
 
+// Losses after which a URL is suspected of killing its workers; see suspects.h.
+#define JOB_LOST_MAX 3
+
 struct job {
     uint64_t id;          // batch number << JOB_SEQ_BITS | seq
     enum job_state state; // written by life_apply() alone
-    uint32_t attempt;     // how often it was leased since it was loaded
+    uint32_t attempt;     // one more each time it is leased; see struct jobs
     uint32_t tries;       // charged attempts
     uint32_t lost;        // workers lost with it in hand
+    uint64_t moved_ms;    // when its state changed last, or bytes came
+    uint64_t renewed_ms;  // from when its lease counts; see lease.h
     struct flow *flow;    // its batch and origin; outlives it
-    // Place in the flow's queue (QUEUED).
+    // Place in the flow's queue, or in that of suspects (QUEUED).
     struct job *prev, *next;
     // Place in the retry heap (RETRY_WAIT).
     struct heap_node due;
@@ -30,17 +35,23 @@ struct job {
     struct job *fetcher_prev, *fetcher_next;
     struct session *hasher;
     struct job *hasher_prev, *hasher_next;
-    uint64_t relayed; // bytes of the body that went to the hasher
+    uint64_t relayed;    // bytes of the body that went to the hasher
+    uint64_t unpaid;     // of these, a stream's whose credit is not back yet
+    uint64_t mark;       // the hasher's `sent` when the last of it went there
+    uint64_t first_mark; // ... when the first of it did
+    enum fail last_fail; // RETRY_WAIT: why
     // What FETCHED said (HASHING and later).
     uint64_t size;
     uint32_t http_status;
     unsigned char *facts; // serialized urlsum.v1.Facts; owned
     size_t facts_len;
     unsigned char digests[WIRE_ALGORITHMS_MAX * WIRE_DIGEST_BYTES_MAX];
-    // The operation that writes its end or its retry; busy while op_is_out.
+    // The operations that write its end and its retry.
     struct store_finish finish;
     struct store_retry retry;
-    bool finish_is_out, retry_is_out;
+    bool retry_is_out;
+    bool retry_is_old;  // it is not the last word: another one follows it
+    bool is_unrecorded; // the store refused its record; see trouble.h
     UT_hash_handle hh;
     size_t url_len;
     char url[];
@@ -58,10 +69,19 @@ job_seq(const struct job *job)
     return job->id & ((UINT64_C(1) << JOB_SEQ_BITS) - 1);
 }
 
+static inline bool
+job_is_suspect(const struct job *job)
+{
+    return job->lost >= JOB_LOST_MAX;
+}
+
 // All jobs in memory, by id.
 struct jobs {
     struct job *by_id;
     size_t len;
+    // The last attempt of any that failed and is gone. A line that is tried
+    // anew goes on from here: workers may still speak of its life before.
+    uint32_t attempts;
 };
 
 // Makes a job in state NONE of a store row. Returns NULL without memory. The

@@ -2,7 +2,9 @@
 
 #include "broker/schedule.h"
 #include "broker/state.h"
+#include "common/fault.h"
 #include "common/log.h"
+#include "common/loop.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -86,12 +88,9 @@ on_finished(struct store_op *op)
     struct broker *broker = op->arg;
     struct flow *flow = job->flow;
 
-    if (op->err && op->err != -ENOENT) {
-        // Nothing is shown that is not durable: the record waits, and is
-        // written again.
-        broker_park_finish(broker, job);
+    // Nothing is shown that is not durable: a refused record is written again.
+    if (!broker_note_finish(broker, job))
         return;
-    }
     if (op->err)
         log_error("job.no_row", "job=" LOG_JOB, LOG_JOB_ARG(job->id));
     else
@@ -126,6 +125,8 @@ write_record(struct broker *broker, struct job *job, enum fail outcome)
     store_push(broker->store, &job->finish.op);
 }
 
+static void write_tries(struct broker *broker, struct job *job);
+
 static void
 on_retry_noted(struct store_op *op)
 {
@@ -133,13 +134,18 @@ on_retry_noted(struct store_op *op)
 
     // Not noted: after a restart the job merely has more tries than it should.
     job->retry_is_out = false;
+    broker_note_store(op->arg, op->err);
+    if (job->retry_is_old && life_next(job->state, EV_CANCELLED) !=
+                                 JOB_STATE_COUNT) // else its record is out
+        write_tries(op->arg, job);
 }
 
 static void
 write_tries(struct broker *broker, struct job *job)
 {
+    job->retry_is_old = job->retry_is_out;
     if (job->retry_is_out)
-        return; // the next pause writes the sum
+        return; // written when that one is in
     job->retry_is_out = true;
     job->retry = (struct store_retry){
         .op = {.kind = STORE_RETRY, .done = on_retry_noted, .arg = broker},
@@ -212,7 +218,7 @@ unfile(struct broker *broker, struct job *job, enum job_state next,
 
     switch (job->state) {
     case JOB_QUEUED:
-        flow_unfile(job);
+        flow_unfile(broker, job);
         return;
     case JOB_LEASED:
         batch->fetching--;
@@ -252,7 +258,7 @@ file(struct broker *broker, struct job *job, enum job_state last,
     case JOB_LEASED:
         batch->fetching++;
         job->attempt++;
-        job->relayed = 0;
+        job->relayed = job->unpaid = 0;
         job->fetcher = info->fetcher;
         DL_APPEND2(info->fetcher->jobs, job, fetcher_prev, fetcher_next);
         info->fetcher->jobs_len++;
@@ -264,6 +270,7 @@ file(struct broker *broker, struct job *job, enum job_state last,
         return;
     case JOB_RETRY_WAIT:
         batch->retrying++;
+        job->last_fail = info->outcome;
         job->flow->retrying++;
         // Room for JOBS_MAX nodes was reserved: it cannot fail.
         (void)heap_push(&broker->retries, &job->due, info->due_ms);
@@ -300,9 +307,11 @@ life_apply(struct broker *broker, struct job *job, enum job_event event,
                  LOG_JOB_ARG(job->id), state_names[last], event_names[event]);
         return -EPROTO;
     }
+    fault_at_cell(state_names[last], event_names[event], job->id);
     write_move(broker, job, event, next, info);
     unfile(broker, job, next, info);
     job->state = next;
+    job->moved_ms = job->renewed_ms = loop_now_ms(broker->loop);
     file(broker, job, last, info);
     log_debug("job.moved",
               "job=" LOG_JOB " attempt=%" PRIu32 " from=%s event=%s to=%s",

@@ -18,7 +18,7 @@ struct session;
 //    symbol, where a job of this state is filed and what it holds
 #define JOB_STATES(X)                                                          \
     X(NONE, "just read from the store; filed nowhere")                         \
-    X(QUEUED, "in its flow's queue; no lease")                                 \
+    X(QUEUED, "in its flow's queue, or that of suspects; no lease")            \
     X(LEASED, "with a fetcher; holds a slot of its origin; perhaps a hasher")  \
     X(HASHING, "fetched well; waits for its digests; no slot")                 \
     X(RETRY_WAIT, "in the retry heap; no lease")                               \

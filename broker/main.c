@@ -2,6 +2,7 @@
 #include "broker/broker.h"
 #include "broker/life.h"
 #include "common/conf.h"
+#include "common/fault.h"
 #include "common/program.h"
 
 #include <stdio.h>
@@ -43,5 +44,6 @@ main(int argc, char **argv)
         life_print(stdout);
         return 0;
     }
+    fault_init();
     return program_main(&program, argc, argv);
 }

@@ -1,6 +1,7 @@
 #include "broker/relay.h"
 
 #include "broker/facts.h"
+#include "broker/lease.h"
 #include "broker/life.h"
 #include "broker/schedule.h"
 #include "broker/state.h"
@@ -13,9 +14,6 @@
 #include <string.h>
 #include <utlist.h>
 
-// Losses after which a URL is suspected of killing its workers.
-#define LOST_MAX 3
-
 // --- Leases that end badly ---
 
 static void
@@ -25,22 +23,50 @@ lose_lease(struct broker *broker, struct job *job, const struct session *from,
     struct life_info info = {
         .from = from, .reason = reason, .outcome = FAIL_WORKER_LOST};
 
+    // A suspect runs alone: then it is its own doing.
+    enum job_event event =
+        is_charged && job_is_suspect(job) ? EV_FAILED_HARD : EV_LEASE_LOST;
+
     if (is_charged)
         job->lost++;
     // Charged with FETCHED; but it did not come to its end, nor did it fail.
     if (job->state == JOB_HASHING)
         job->tries--;
-    (void)life_apply(broker, job,
-                     job->lost >= LOST_MAX ? EV_FAILED_HARD : EV_LEASE_LOST,
-                     &info);
+    (void)life_apply(broker, job, event, &info);
+}
+
+void
+relay_take_back(struct broker *broker, struct job *job)
+{
+    lose_lease(broker, job, NULL, WIRE_ABORT_STALE, true);
 }
 
 void
 relay_lose_leases(struct broker *broker, struct session *session)
 {
-    while (session->jobs)
-        lose_lease(broker, session->jobs, session, WIRE_ABORT_HASHER_LOST,
-                   session->is_crash);
+    // A hasher takes bodies in their order: those that still waited before it
+    // have nothing to do with its end.
+    uint64_t begun = session->taken + WIRE_UNTOLD_MAX + 1;
+
+    while (session->jobs) {
+        struct job *job = session->jobs;
+
+        lose_lease(broker, job, session, WIRE_ABORT_HASHER_LOST,
+                   session->is_crash && (session->role == WIRE_FETCHER ||
+                                         job->first_mark <= begun));
+    }
+}
+
+// A worker broke the protocol over this job (NULL: over no single one), and its
+// session is over. The job is charged with that, and no other: should it happen
+// with any worker, the count ends it.
+static void
+end_worker(struct broker *broker, struct session *worker, struct job *job,
+           const char *why)
+{
+    session_doom(worker, WIRE_ERROR_BAD_FRAME, why);
+    if (job)
+        lose_lease(broker, job, worker, WIRE_ABORT_STALE, true);
 }
 
 // --- FETCHED ---
@@ -69,6 +95,7 @@ on_failed(struct broker *broker, struct session *fetcher, struct job *job,
         job, item->outcome, (int)job->http_status, item->facts.retry_after_s,
         loop_now_ms(broker->loop), &broker->seed, &info.due_ms);
     job->tries++;
+    job->lost = 0; // it has an outcome of its own: no longer suspected
     fetcher->done++;
     (void)life_apply(broker, job, again ? EV_FAILED_SOFT : EV_FAILED_HARD,
                      &info);
@@ -89,11 +116,20 @@ relay_on_fetched(struct broker *broker, struct session *fetcher,
         // Late news of a cancelled or requeued job is normal.
         if (!job || job->state != JOB_LEASED)
             continue;
+        if (item->outcome == FAIL_OK && item->size < job->relayed) {
+            // Its LAST could never come.
+            log_outside(LOG_WARN, "worker.bad_frame",
+                        "role=fetcher worker=%s why=\"%s\"", fetcher->label,
+                        "FETCHED says less than came");
+            end_worker(broker, fetcher, job, "FETCHED says less than came");
+            return;
+        }
         if (facts_encode(&item->facts, fetcher->name, &facts, &facts_len) == 0)
             job_take_facts(job, &facts, facts_len);
         job->http_status = item->facts.http_status == WIRE_UNSET
                                ? 0
                                : (uint32_t)item->facts.http_status;
+        fetcher->is_doubtful = false;
         if (item->outcome != FAIL_OK) {
             on_failed(broker, fetcher, job, item);
             continue;
@@ -106,8 +142,10 @@ relay_on_fetched(struct broker *broker, struct session *fetcher,
 
 // --- BODY to HASH ---
 
-static void
-push_note(struct session *hasher, const struct hash_note *note)
+// Returns false without memory: then the session is at its end.
+static bool
+push_note(struct broker *broker, struct session *hasher,
+          const struct hash_note *note)
 {
     if (hasher->notes_len == hasher->notes_room) {
         size_t room = hasher->notes_room ? hasher->notes_room * 2 : 64;
@@ -116,7 +154,7 @@ push_note(struct session *hasher, const struct hash_note *note)
         if (!notes) {
             // Without its note the credit could not be given back.
             session_doom(hasher, WIRE_ERROR_REFUSED, "no memory in the broker");
-            return;
+            return false;
         }
         for (size_t i = 0; i < hasher->notes_len; i++)
             notes[i] =
@@ -128,8 +166,22 @@ push_note(struct session *hasher, const struct hash_note *note)
     }
     hasher->notes[(hasher->notes_first + hasher->notes_len) %
                   hasher->notes_room] = *note;
+    if (!hasher->notes_len)
+        hasher->taken_ms = loop_now_ms(broker->loop); // it was idle until now
     hasher->notes_len++;
+    hasher->sent++;
     hasher->backlog += note->bytes;
+    return true;
+}
+
+// The fetcher may send so much more of this body.
+static void
+pay_back(struct broker *broker, const struct hash_note *note)
+{
+    struct job *job = note->job ? jobs_find(&broker->jobs, note->job) : NULL;
+
+    if (job && job->attempt == note->attempt)
+        job->unpaid -= note->bytes;
 }
 
 void
@@ -140,8 +192,10 @@ relay_pop_notes(struct broker *broker, struct session *hasher, size_t count)
         struct session *fetcher =
             sessions_find(&broker->sessions, note->fetcher);
 
+        pay_back(broker, note);
         if (fetcher)
             window_give(broker, fetcher, note->job, note->attempt, note->bytes);
+        hasher->taken++;
         hasher->backlog -= note->bytes;
         hasher->notes_first = (hasher->notes_first + 1) % hasher->notes_room;
         hasher->notes_len--;
@@ -175,12 +229,15 @@ check_mixture(const struct wire_message *message)
 // body in the segments before it.
 static const char *
 check_segment(const struct job *job, const struct wire_segment *segment,
-              uint64_t ahead)
+              uint64_t ahead, uint64_t job_window)
 {
     uint64_t at = job->relayed + ahead;
 
     if (segment->offset != at)
         return "a segment does not begin where the last one ended";
+    if (!is_whole(segment) &&
+        job->unpaid + ahead + segment->length > job_window)
+        return "more bytes of one body than its window allows";
     if (job->state == JOB_HASHING && at + segment->length > job->size)
         return "the body is longer than FETCHED said";
     if (!(segment->flags & WIRE_SEGMENT_LAST))
@@ -193,25 +250,29 @@ check_segment(const struct job *job, const struct wire_segment *segment,
 }
 
 // Looks at the whole message before anything of it takes effect. Returns why it
-// breaks the protocol, or NULL.
+// breaks the protocol, or NULL. *out_job: over which job, NULL: none alone.
 static const char *
 check_body(struct broker *broker, const struct session *fetcher,
-           const struct wire_message *message)
+           const struct wire_message *message, struct job **out_job)
 {
     const struct wire_segment *segments = message->body.segments;
     const char *why = check_mixture(message);
     uint64_t ahead = 0;
 
+    *out_job = NULL;
     if (fetcher->outstanding > fetcher->granted)
         why = "more bytes than its window allows";
     for (size_t i = 0; i < message->body.len && !why; i++) {
-        const struct job *job =
+        struct job *job =
             find_leased(broker, fetcher, segments[i].job, segments[i].attempt);
         bool is_next = i && segments[i].job == segments[i - 1].job;
 
         ahead = is_next ? ahead + segments[i - 1].length : 0;
-        // A stale one may be anything.
-        why = job ? check_segment(job, &segments[i], ahead) : NULL;
+        if (!job)
+            continue; // a stale one may be anything
+        why = check_segment(job, &segments[i], ahead, fetcher->job_window);
+        if (why)
+            *out_job = job;
     }
     return why;
 }
@@ -243,8 +304,12 @@ advance(struct job *job, struct session *hasher,
         job->hasher = hasher;
         DL_APPEND2(hasher->jobs, job, hasher_prev, hasher_next);
         hasher->jobs_len++;
+        job->first_mark = hasher->sent + 1;
     }
     job->relayed += segment->length;
+    job->mark = hasher->sent + 1; // the message that is about to go
+    if (!is_whole(segment))
+        job->unpaid += segment->length;
     if (!(segment->flags & WIRE_SEGMENT_LAST))
         return;
     DL_DELETE2(job->fetcher->jobs, job, fetcher_prev, fetcher_next);
@@ -267,6 +332,8 @@ choose_hasher(struct broker *broker, const struct session *fetcher,
 
     if (job && job->attempt == first->attempt && job->hasher)
         return job->hasher;
+    if (job && job->attempt == first->attempt && suspects_hasher(broker, job))
+        return suspects_hasher(broker, job);
     for (size_t i = 0; i < message->body.len; i++) {
         const struct wire_segment *segment = &message->body.segments[i];
 
@@ -298,13 +365,20 @@ relabel(struct broker *broker, struct session *fetcher, struct session *hasher,
         out_segments[i].suite = 0;
         if (!job)
             continue; // stale: its bytes are digested in vain, or dropped
+        if (!hasher ||
+            !session_can_hash(hasher, &job->flow->batch->suite_name)) {
+            lose_lease(broker, job, NULL, WIRE_ABORT_HASHER_LOST, false);
+            continue;
+        }
         index = suite_index(suites, suites_len, job->flow->batch);
-        if (!hasher || index == WIRE_SUITES_MAX) {
+        if (index == WIRE_SUITES_MAX) {
             lose_lease(broker, job, NULL, WIRE_ABORT_HASHER_LOST, false);
             continue;
         }
         out_segments[i].suite = (uint8_t)index;
         advance(job, hasher, segment);
+        job->moved_ms = loop_now_ms(broker->loop);
+        lease_renew(broker, job);
         live++;
     }
     return live;
@@ -334,15 +408,16 @@ relay_on_body(struct broker *broker, struct session *fetcher,
     struct hash_note note = {.fetcher = fetcher->id,
                              .bytes = (uint32_t)message->body.bytes};
     size_t suites_len = 0, live;
+    struct job *job;
     const char *why;
 
     fetcher->outstanding += message->body.bytes;
     fetcher->bytes += message->body.bytes;
-    why = check_body(broker, fetcher, message);
+    why = check_body(broker, fetcher, message, &job);
     if (why) {
-        log_warn("worker.bad_frame", "role=fetcher worker=%s why=\"%s\"",
-                 fetcher->label, why);
-        session_doom(fetcher, WIRE_ERROR_BAD_FRAME, why);
+        log_outside(LOG_WARN, "worker.bad_frame",
+                    "role=fetcher worker=%s why=\"%s\"", fetcher->label, why);
+        end_worker(broker, fetcher, job, why);
         return;
     }
     hasher = choose_hasher(broker, fetcher, message);
@@ -356,7 +431,11 @@ relay_on_body(struct broker *broker, struct session *fetcher,
         note.job = first->job;
         note.attempt = first->attempt;
     }
-    push_note(hasher, &note);
+    if (!push_note(broker, hasher, &note)) {
+        pay_back(broker, &note);
+        window_give(broker, fetcher, note.job, note.attempt, note.bytes);
+        return;
+    }
     wire_put_hash(broker->sessions.buf, suites, suites_len, segments,
                   message->body.len);
     session_send(broker, hasher, body);
@@ -410,14 +489,17 @@ relay_on_digests(struct broker *broker, struct session *hasher,
             log_error("worker.bad_digest",
                       "job=" LOG_JOB " worker=%s why=\"%s\"",
                       LOG_JOB_ARG(job->id), hasher->label, why);
-            session_doom(hasher, WIRE_ERROR_BAD_FRAME, why);
+            end_worker(broker, hasher, job, why);
             break;
         }
+        hasher->is_doubtful = false;
         hasher->done++;
         hasher->bytes += item->size;
         job_add_hasher(job, hasher->name);
         (void)life_apply(broker, job, EV_DIGESTED, &info);
     }
+    if (message->digests.taken)
+        hasher->taken_ms = loop_now_ms(broker->loop);
     relay_pop_notes(broker, hasher, message->digests.taken);
 }
 
@@ -432,22 +514,21 @@ relay_on_abort(struct broker *broker, struct session *hasher,
         struct job *job = jobs_find(&broker->jobs, item->job);
         struct life_info info = {
             .from = hasher, .outcome = FAIL_DIGEST, .reason = WIRE_ABORT_STALE};
-        struct wire_bytes suite;
 
         if (!job || job->attempt != item->attempt || job->hasher != hasher)
             continue;
         log_warn("job.hash_aborted", "job=" LOG_JOB " worker=%s reason=%s",
                  LOG_JOB_ARG(job->id), hasher->label,
                  wire_abort_name(item->reason));
-        suite = (struct wire_bytes){job->flow->batch->suite.text,
-                                    strlen(job->flow->batch->suite.text)};
+        // It was chosen because it announced the algorithms, and says now that
+        // it lacks them.
         if (item->reason == WIRE_ABORT_NO_ALGORITHM &&
-            !sessions_have_hasher(&broker->sessions, &suite, hasher))
+            !sessions_have_hasher(&broker->sessions,
+                                  &job->flow->batch->suite_name, hasher))
             (void)life_apply(broker, job, EV_FAILED_HARD, &info);
         else
             // A gap cannot happen on an ordered link; should it keep
-            // happening, the count ends it. So it does when bodies that no
-            // single hasher could take share a message.
+            // happening, the count ends it.
             lose_lease(broker, job, hasher, WIRE_ABORT_HASHER_LOST, true);
     }
 }

@@ -10,6 +10,7 @@
 #include <zmq.h>
 
 struct broker;
+struct job;
 struct session;
 
 // Messages of a live session; a breach of the protocol dooms it.
@@ -26,8 +27,12 @@ void relay_on_abort(struct broker *broker, struct session *hasher,
 void relay_pop_notes(struct broker *broker, struct session *hasher,
                      size_t count);
 
-// The session is out of all tables: its jobs go back to their queues, or fail
-// as worker_lost when it was the third loss.
+// The session is out of all tables: its jobs go back to their queues. One that
+// it had in hand as a suspect, alone, fails as worker_lost.
 void relay_lose_leases(struct broker *broker, struct session *session);
+
+// A job that does not move is taken from its workers, who are told. Counts as
+// the loss of a worker: of its work on this job nothing came.
+void relay_take_back(struct broker *broker, struct job *job);
 
 #endif

@@ -20,6 +20,10 @@ serve_batch(struct broker *broker, struct batch *batch, struct session *fetcher,
     struct life_info info = {.fetcher = fetcher};
     size_t served = 0;
 
+    // What nobody could digest is not fetched: the batch waits for a hasher.
+    if (!batch->ready ||
+        !sessions_have_free_hasher(&broker->sessions, &batch->suite_name))
+        return 0;
     while (served < quantum && batch->ready) {
         struct flow *flow = batch->ready;
 
@@ -46,8 +50,9 @@ schedule_run(struct broker *broker)
     struct batches *batches = &broker->batches;
     size_t passed = 0;
 
-    if (broker->is_draining ||
-        !sessions_have_hasher(&broker->sessions, NULL, NULL))
+    suspects_run(broker);
+    // While records wait for the store, new ones would only wait as well.
+    if (broker->is_draining || broker->trouble.unrecorded)
         return;
     while (batches->ring && passed < batches->len) {
         struct batch *batch = batches->ring;

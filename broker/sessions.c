@@ -1,9 +1,12 @@
-#include "broker/sessions.h"
+#include "broker/sessions_private.h"
 
+#include "broker/guard.h"
+#include "broker/lease.h"
 #include "broker/life.h"
 #include "broker/relay.h"
 #include "broker/state.h"
 #include "broker/window.h"
+#include "common/fault.h"
 #include "common/log.h"
 #include "common/loop.h"
 
@@ -21,8 +24,8 @@ socket_of(const struct sessions *sessions, enum wire_role role)
                                 : sessions->hasher_socket;
 }
 
-static const char *
-role_name(enum wire_role role)
+const char *
+session_role_name(enum wire_role role)
 {
     return role == WIRE_FETCHER ? "fetcher" : "hasher";
 }
@@ -54,6 +57,7 @@ session_send(struct broker *broker, struct session *session, zmq_msg_t *body)
     void *socket = socket_of(sessions, session->role);
     int err = wire_buf_error(sessions->buf);
 
+    fault_before_send();
     if (!err)
         err = frames_send_copy(socket, session->address, session->address_len,
                                true);
@@ -62,6 +66,7 @@ session_send(struct broker *broker, struct session *session, zmq_msg_t *body)
                                wire_buf_len(sessions->buf), body != NULL);
     if (!err && body)
         err = frames_send_take(socket, body, false);
+    fault_after_send();
     if (!err)
         return;
     session->is_crash = true;
@@ -70,10 +75,10 @@ session_send(struct broker *broker, struct session *session, zmq_msg_t *body)
                                       : "cannot send to it");
 }
 
-// An ERROR to an address that may have no session.
-static void
-send_error(struct broker *broker, enum wire_role role, const zmq_msg_t *address,
-           enum wire_error code, const char *text)
+void
+session_send_error(struct broker *broker, enum wire_role role,
+                   const zmq_msg_t *address, enum wire_error code,
+                   const char *text)
 {
     struct sessions *sessions = &broker->sessions;
     void *socket = socket_of(sessions, role);
@@ -148,47 +153,32 @@ sessions_find(const struct sessions *sessions, uint64_t id)
     return session;
 }
 
-static struct session *
-find_by_address(const struct sessions *sessions, enum wire_role role,
-                const zmq_msg_t *address)
+struct session *
+session_at(const struct sessions *sessions, enum wire_role role,
+           const zmq_msg_t *address)
 {
-    struct session *session, *table = role == WIRE_FETCHER
-                                          ? sessions->fetchers_by_address
-                                          : sessions->hashers_by_address;
+    struct session *session;
 
-    HASH_FIND(hh, table, zmq_msg_data((zmq_msg_t *)address),
-              zmq_msg_size(address), session);
+    HASH_FIND(hh, sessions->by_address[role],
+              zmq_msg_data((zmq_msg_t *)address), zmq_msg_size(address),
+              session);
     return session;
-}
-
-static void
-add_to_tables(struct sessions *sessions, struct session *session)
-{
-    HASH_ADD(hh_id, sessions->by_id, id, sizeof(session->id), session);
-    if (session->role == WIRE_FETCHER) {
-        HASH_ADD(hh, sessions->fetchers_by_address, address,
-                 session->address_len, session);
-        DL_APPEND(sessions->fetchers, session);
-        sessions->fetchers_len++;
-    } else {
-        HASH_ADD(hh, sessions->hashers_by_address, address,
-                 session->address_len, session);
-        DL_APPEND(sessions->hashers, session);
-        sessions->hashers_len++;
-    }
 }
 
 static void
 remove_from_tables(struct sessions *sessions, struct session *session)
 {
     HASH_DELETE(hh_id, sessions->by_id, session);
-    if (session->role == WIRE_FETCHER) {
-        HASH_DELETE(hh, sessions->fetchers_by_address, session);
+    HASH_DELETE(hh, sessions->by_address[session->role], session);
+    HASH_DELETE(hh_instance, sessions->by_instance[session->role], session);
+    if (!session->is_proven) {
+        DL_DELETE(sessions->unproven[session->role], session);
+        sessions->unproven_len[session->role]--;
+    } else if (session->role == WIRE_FETCHER) {
         DL_DELETE(sessions->fetchers, session);
         sessions->fetchers_len--;
         sessions->window_given -= session->granted; // window_open()'s
     } else {
-        HASH_DELETE(hh, sessions->hashers_by_address, session);
         DL_DELETE(sessions->hashers, session);
         sessions->hashers_len--;
     }
@@ -202,8 +192,24 @@ return_notes(struct broker *broker, struct session *hasher)
     relay_pop_notes(broker, hasher, hasher->notes_len);
 }
 
+// Strangers that never became workers may come and go without end.
 static void
-end_session(struct broker *broker, struct session *session)
+log_end(const struct session *session, size_t lost)
+{
+    if (session->is_proven)
+        log_info("worker.ended",
+                 "role=%s worker=%s session=%" PRIu64 " why=\"%s\" leases=%zu",
+                 session_role_name(session->role), session->label, session->id,
+                 session->gone_why, lost);
+    else
+        log_debug("worker.unproven",
+                  "role=%s worker=%s session=%" PRIu64 " why=\"%s\"",
+                  session_role_name(session->role), session->label, session->id,
+                  session->gone_why);
+}
+
+void
+session_end(struct broker *broker, struct session *session)
 {
     struct sessions *sessions = &broker->sessions;
     size_t lost = session->jobs_len;
@@ -215,127 +221,13 @@ end_session(struct broker *broker, struct session *session)
         session_send(broker, session, NULL);
     }
     remove_from_tables(sessions, session);
+    relay_lose_leases(broker, session); // knows by its notes what it had begun
     if (session->role == WIRE_HASHER)
         return_notes(broker, session);
-    relay_lose_leases(broker, session);
-    log_info("worker.ended",
-             "role=%s worker=%s session=%" PRIu64 " why=\"%s\" leases=%zu",
-             role_name(session->role), session->label, session->id,
-             session->gone_why, lost);
+    log_end(session, lost);
     free(session->notes);
     free(session->algorithms);
     free(session);
-}
-
-static const char *
-check_hello(const struct broker *broker, enum wire_role role,
-            const struct wire_hello *hello, enum wire_error *out_code)
-{
-    const struct sessions *sessions = &broker->sessions;
-
-    *out_code = WIRE_ERROR_VERSION;
-    if (hello->version_min > WIRE_VERSION || hello->version_max < WIRE_VERSION)
-        return "this broker speaks worker protocol version 1";
-    *out_code = WIRE_ERROR_REFUSED;
-    if (hello->role != role)
-        return "this endpoint is for workers of the other role";
-    if ((role == WIRE_FETCHER ? sessions->fetchers_len
-                              : sessions->hashers_len) >= SESSIONS_MAX)
-        return "too many workers of this role";
-    if (role == WIRE_FETCHER && !window_has_room(broker))
-        return "no room in --buffer-memory for one more fetcher";
-    if (broker->is_draining)
-        return "the broker is about to stop";
-    return NULL;
-}
-
-static void
-send_welcome(struct broker *broker, struct session *session)
-{
-    struct wire_welcome welcome = {
-        .version = WIRE_VERSION,
-        .session = session->id,
-        .ttl_ms = (uint64_t)broker->config->ttl_ms,
-        .window = session->granted,
-        .job_window = window_of_job(session),
-    };
-
-    wire_put_welcome(broker->sessions.buf, &welcome);
-    session_send(broker, session, NULL);
-}
-
-// A name goes into logs, records and JSON: only what is harmless there.
-static void
-take_name(struct session *session, const struct wire_bytes *name)
-{
-    for (size_t i = 0; i < name->len; i++) {
-        char c = name->at[i];
-
-        session->name[i] =
-            c > ' ' && c < 0x7f && c != '"' && c != '\\' ? c : '_';
-    }
-    (void)log_escape(session->name, name->len, session->label,
-                     sizeof(session->label));
-}
-
-// Keeps ",a,b," of a hasher. Returns false without memory.
-static bool
-take_algorithms(struct session *session, const struct wire_hello *hello)
-{
-    size_t room = 2;
-    char *to;
-
-    for (size_t i = 0; i < hello->algorithms_len; i++)
-        room += hello->algorithms[i].len + 1;
-    session->algorithms = to = malloc(room);
-    if (!to)
-        return false;
-    *to++ = ',';
-    for (size_t i = 0; i < hello->algorithms_len; i++) {
-        memcpy(to, hello->algorithms[i].at, hello->algorithms[i].len);
-        to += hello->algorithms[i].len;
-        *to++ = ',';
-    }
-    *to = '\0';
-    return true;
-}
-
-static void
-on_hello(struct broker *broker, enum wire_role role, const zmq_msg_t *address,
-         const struct wire_hello *hello)
-{
-    struct sessions *sessions = &broker->sessions;
-    struct session *session;
-    enum wire_error code;
-    const char *why = check_hello(broker, role, hello, &code);
-
-    session = why ? NULL : calloc(1, sizeof(*session));
-    if (!why && (!session || !take_algorithms(session, hello))) {
-        free(session);
-        why = "the broker is out of memory";
-    }
-    if (why) {
-        log_warn("worker.refused", "role=%s why=\"%s\"", role_name(role), why);
-        send_error(broker, role, address, code, why);
-        return;
-    }
-    session->role = role;
-    session->id = ++sessions->last_id;
-    take_name(session, &hello->name);
-    session->address_len = zmq_msg_size(address);
-    memcpy(session->address, zmq_msg_data((zmq_msg_t *)address),
-           session->address_len);
-    session->heard_ms = session->since_ms = loop_now_ms(broker->loop);
-    session->capacity = hello->capacity;
-    if (role == WIRE_FETCHER)
-        window_open(broker, session);
-    add_to_tables(sessions, session);
-    log_info("worker.joined",
-             "role=%s worker=%s session=%" PRIu64 " capacity=%" PRIu64
-             " window=%" PRIu64,
-             role_name(role), session->label, session->id, session->capacity,
-             session->granted);
-    send_welcome(broker, session);
 }
 
 // --- Receiving ---
@@ -349,8 +241,9 @@ on_bye(struct broker *broker, struct session *session, bool is_final)
         return;
     }
     session->is_draining = true;
-    log_info("worker.drains", "role=%s worker=%s session=%" PRIu64,
-             role_name(session->role), session->label, session->id);
+    if (session->is_proven)
+        log_info("worker.drains", "role=%s worker=%s session=%" PRIu64,
+                 session_role_name(session->role), session->label, session->id);
 }
 
 static void
@@ -359,9 +252,19 @@ dispatch(struct broker *broker, struct session *session,
 {
     bool is_fetcher = session->role == WIRE_FETCHER;
 
+    if (!session->is_proven && message->kind != WIRE_PONG &&
+        message->kind != WIRE_BYE && message->kind != WIRE_ERROR) {
+        session_doom(session, WIRE_ERROR_BAD_FRAME,
+                     "a message before the first PONG");
+        return;
+    }
     switch (message->kind) {
     case WIRE_PONG:
-        return; // being heard is all there is to it
+        if (!session->is_proven)
+            session_prove(broker, session);
+        if (is_fetcher && !session->is_gone)
+            lease_on_pong(broker, session, message);
+        return; // of a hasher, being heard is all there is to it
     case WIRE_BYE:
         on_bye(broker, session, message->bye_is_final != 0);
         return;
@@ -440,36 +343,52 @@ sessions_on_message(struct broker *broker, enum wire_role role)
 
     if (received && received != -EMSGSIZE)
         return false;
-    session = find_by_address(sessions, role, &frames.parts[0]);
+    session = session_at(sessions, role, &frames.parts[0]);
+    if (!guard_on_message(role == WIRE_FETCHER ? broker->fetcher_guard
+                                               : broker->hasher_guard,
+                          &frames, session && session->is_proven,
+                          loop_now_ms(broker->loop))) {
+        frames_close(&frames);
+        return true; // a stranger that talks too much
+    }
     why = read_message(broker, &frames, received, &message, &body);
     if (session && session->is_gone) {
         // Ends at the end of this turn; what it still says is refused.
     } else if (why) {
-        log_warn("worker.bad_frame", "role=%s worker=%s why=\"%s\"",
-                 role_name(role), session ? session->label : "\"\"", why);
+        log_outside(LOG_WARN, "worker.bad_frame",
+                    "role=%s worker=%s why=\"%s\"", session_role_name(role),
+                    session ? session->label : "\"\"", why);
         if (session)
             session_doom(session, WIRE_ERROR_BAD_FRAME, why);
         else
-            send_error(broker, role, &frames.parts[0], WIRE_ERROR_BAD_FRAME,
-                       why);
+            session_send_error(broker, role, &frames.parts[0],
+                               WIRE_ERROR_BAD_FRAME, why);
     } else if (message.kind == WIRE_HELLO) {
-        if (session) {
-            session->gone_why = "it began anew";
-            end_session(broker, session);
-        }
-        on_hello(broker, role, &frames.parts[0], message.hello);
+        session_on_hello(broker, role, &frames.parts[0], message.hello);
     } else if (session) {
         session->heard_ms = loop_now_ms(broker->loop);
         dispatch(broker, session, &message, body);
     } else if (message.kind != WIRE_BYE && message.kind != WIRE_ERROR) {
-        send_error(broker, role, &frames.parts[0], WIRE_ERROR_NO_SESSION,
-                   "say HELLO first");
+        session_send_error(broker, role, &frames.parts[0],
+                           WIRE_ERROR_NO_SESSION, "say HELLO first");
     }
     frames_close(&frames);
     return true;
 }
 
 // --- Every turn, every beat ---
+
+// A worker that leaves and has nothing left to do is told so: all it was given
+// has come back.
+static void
+release(struct broker *broker, struct session *session)
+{
+    if (!session->is_draining || session->jobs_len || session->notes_len)
+        return;
+    wire_put_bye(broker->sessions.buf, true);
+    session_send(broker, session, NULL);
+    session_doom(session, (enum wire_error)0, "it has done its work");
+}
 
 static void
 flush_list(struct broker *broker, struct session *list)
@@ -483,8 +402,10 @@ flush_list(struct broker *broker, struct session *list)
             if (session->role == WIRE_FETCHER)
                 window_flush(broker, session);
         }
+        if (!session->is_gone)
+            release(broker, session);
         if (session->is_gone) {
-            end_session(broker, session);
+            session_end(broker, session);
             loop_again(broker->loop); // its jobs can go to others now
         }
     }
@@ -497,6 +418,25 @@ sessions_flush(struct broker *broker)
     // second; ending a fetcher only aborts at hashers, which can wait a turn.
     flush_list(broker, broker->sessions.hashers);
     flush_list(broker, broker->sessions.fetchers);
+    flush_list(broker, broker->sessions.unproven[WIRE_FETCHER]);
+    flush_list(broker, broker->sessions.unproven[WIRE_HASHER]);
+}
+
+void
+session_send_ping(struct broker *broker, struct session *session)
+{
+    wire_put_ping(broker->sessions.buf, (uint64_t)broker->config->ttl_ms);
+    session_send(broker, session, NULL);
+}
+
+static void
+log_silence(const struct session *session, uint64_t now_ms)
+{
+    if (session->is_proven)
+        log_warn("worker.silent",
+                 "role=%s worker=%s session=%" PRIu64 " silent_ms=%" PRIu64,
+                 session_role_name(session->role), session->label, session->id,
+                 now_ms - session->heard_ms);
 }
 
 static void
@@ -508,16 +448,12 @@ beat_list(struct broker *broker, struct session *list)
     DL_FOREACH(list, session)
     {
         if (now_ms - session->heard_ms > (uint64_t)broker->config->ttl_ms) {
-            log_warn("worker.silent",
-                     "role=%s worker=%s session=%" PRIu64 " silent_ms=%" PRIu64,
-                     role_name(session->role), session->label, session->id,
-                     now_ms - session->heard_ms);
+            log_silence(session, now_ms);
             session->is_crash = true;
             session_doom(session, (enum wire_error)0, "it was silent");
             continue;
         }
-        wire_put_ping(broker->sessions.buf, (uint64_t)broker->config->ttl_ms);
-        session_send(broker, session, NULL);
+        session_send_ping(broker, session);
     }
 }
 
@@ -545,22 +481,18 @@ sessions_beat(struct broker *broker)
     forgive_silence(broker);
     beat_list(broker, broker->sessions.fetchers);
     beat_list(broker, broker->sessions.hashers);
+    beat_list(broker, broker->sessions.unproven[WIRE_FETCHER]);
+    beat_list(broker, broker->sessions.unproven[WIRE_HASHER]);
 }
 
 void
 sessions_say_bye(struct broker *broker)
 {
-    struct session *session;
+    struct session *session, *next;
 
     wire_put_bye(broker->sessions.buf, true);
-    DL_FOREACH(broker->sessions.fetchers, session)
-    {
-        session_send(broker, session, NULL);
-    }
-    DL_FOREACH(broker->sessions.hashers, session)
-    {
-        session_send(broker, session, NULL);
-    }
+    HASH_ITER(hh_id, broker->sessions.by_id, session, next)
+    session_send(broker, session, NULL);
 }
 
 void
@@ -569,8 +501,10 @@ sessions_fini(struct broker *broker)
     struct sessions *sessions = &broker->sessions;
     struct session *session, *next;
 
-    HASH_CLEAR(hh, sessions->fetchers_by_address);
-    HASH_CLEAR(hh, sessions->hashers_by_address);
+    for (int role = WIRE_FETCHER; role <= WIRE_HASHER; role++) {
+        HASH_CLEAR(hh, sessions->by_address[role]);
+        HASH_CLEAR(hh_instance, sessions->by_instance[role]);
+    }
     HASH_ITER(hh_id, sessions->by_id, session, next)
     {
         HASH_DELETE(hh_id, sessions->by_id, session);

@@ -4,6 +4,12 @@
 #include <string.h>
 #include <utlist.h>
 
+static uint64_t
+capacity(const struct session *fetcher)
+{
+    return fetcher->is_doubtful ? 1 : fetcher->capacity;
+}
+
 struct session *
 sessions_pick_fetcher(const struct sessions *sessions, size_t *out_room)
 {
@@ -11,15 +17,21 @@ sessions_pick_fetcher(const struct sessions *sessions, size_t *out_room)
 
     DL_FOREACH(sessions->fetchers, it)
     {
-        if (it->is_draining || it->is_gone || it->jobs_len >= it->capacity)
+        if (it->is_draining || it->is_gone || it->is_reserved ||
+            it->jobs_len >= capacity(it))
             continue;
+        if (best && best->is_doubtful != it->is_doubtful) {
+            if (best->is_doubtful)
+                best = it;
+            continue;
+        }
         // a/b < c/d without division.
         if (!best ||
             it->jobs_len * best->capacity < best->jobs_len * it->capacity)
             best = it;
     }
     if (best)
-        *out_room = best->capacity - best->jobs_len;
+        *out_room = capacity(best) - best->jobs_len;
     return best;
 }
 
@@ -59,17 +71,41 @@ sessions_have_hasher(const struct sessions *sessions,
     return false;
 }
 
-// How well a hasher suits: those that lack an algorithm come last, for only
-// they can say so; those that leave before them, for what is fetched already
-// need not be fetched again.
+bool
+sessions_have_free_hasher(const struct sessions *sessions,
+                          const struct wire_bytes *suite)
+{
+    const struct session *it;
+
+    DL_FOREACH(sessions->hashers, it)
+    {
+        if (!it->is_gone && !it->is_draining && !it->is_reserved &&
+            session_can_hash(it, suite))
+            return true;
+    }
+    return false;
+}
+
+// How well a hasher suits. What is fetched already need not be fetched again:
+// so one that leaves is better than none, and so is one that is reserved. One
+// that lacks an algorithm of the first body is no hasher at all; what another
+// body beside it wants is its own matter.
 static int
 suits(const struct session *hasher, const struct wire_bytes *suites, size_t len)
 {
-    for (size_t i = 0; i < len; i++) {
+    if (len && !session_can_hash(hasher, &suites[0]))
+        return 0;
+    if (hasher->is_doubtful)
+        return 1;
+    if (hasher->is_reserved)
+        return 2;
+    if (hasher->is_draining)
+        return 3;
+    for (size_t i = 1; i < len; i++) {
         if (!session_can_hash(hasher, &suites[i]))
-            return 0;
+            return 4;
     }
-    return hasher->is_draining ? 1 : 2;
+    return 5;
 }
 
 // Which of two hashers has less before it. A whole body is done when the bytes
@@ -89,7 +125,7 @@ sessions_pick_hasher(const struct sessions *sessions,
                      bool is_stream)
 {
     struct session *it, *best = NULL;
-    int best_suits = -1;
+    int best_suits = 0;
 
     DL_FOREACH(sessions->hashers, it)
     {
@@ -97,11 +133,11 @@ sessions_pick_hasher(const struct sessions *sessions,
 
         // The best kind with less before it: no need to look closer.
         if (it->is_gone ||
-            (best_suits == 2 && !is_lighter(it, best, is_stream)))
+            (best_suits == 5 && !is_lighter(it, best, is_stream)))
             continue;
         it_suits = suits(it, suites, suites_len);
-        if (it_suits > best_suits ||
-            (it_suits == best_suits && is_lighter(it, best, is_stream))) {
+        if (it_suits > best_suits || (it_suits && it_suits == best_suits &&
+                                      is_lighter(it, best, is_stream))) {
             best = it;
             best_suits = it_suits;
         }

@@ -7,8 +7,12 @@
 // gather while a commit is on its way.
 //
 // Operations run in the order pushed, and see the effect of those before them.
-// One operation fails without failing its neighbours (err in the operation); a
-// failed COMMIT fails them all.
+// One operation fails without failing its neighbours (err in the operation). A
+// failed COMMIT fails all that write (nothing of it has happened, it may be
+// pushed again); those that only read are run again, on what is committed. For
+// want of room the writes of a group are tried again in smaller portions:
+// FINISH and RETRY first, then the others, where one that fails takes those
+// with it that may build on it.
 //
 // An operation belongs to the caller, who must keep it (and what it points to)
 // alive from push to its done().
@@ -36,6 +40,9 @@ enum store_kind {
     STORE_RESULTS, // read committed records
     STORE_STATUS,  // read one batch's row
     STORE_BATCHES, // read many batches' rows
+    STORE_REQUEUE, // take records back: their lines are queued again
+    STORE_REMOVE,  // a finished batch is to go, with all its records
+    STORE_TIDY,    // a step of removing, and of giving room back to the disk
 };
 
 struct store_op {
@@ -57,10 +64,14 @@ struct store_batch {
     bool is_closed;
     bool is_cancelled;
     uint64_t submitted; // URLs accepted so far; the size once closed
-    uint64_t landed;    // records so far; also the position of the last one
+    uint64_t landed;    // position of the last record in order of completion
+    uint64_t replaced;  // records that REQUEUE took back; landed - replaced are
     uint64_t failed;    // of these: neither ok nor cancelled
     uint64_t cancelled; // of these: FAIL_CANCELLED
     uint64_t bytes;     // of bodies digested
+    // Of all submitted URLs in order: common/list_hash.h. 0: not known, for the
+    // batch was begun by an older schema; CLOSE takes any then.
+    uint64_t list_hash;
     // Request options, serialized urlsum.v1.BatchOptions; borrowed from the
     // operation. CREATE: in and out.
     const void *options;
@@ -99,15 +110,20 @@ struct store_append {
     uint64_t fresh_from; // out: rows from this seq on were new
 };
 
-// CLOSE, CANCEL, STATUS. CANCEL closes at what was submitted; one that is
-// finished stays as it is. CLOSE: size must equal the submitted count
-// (-ERANGE); closing twice is fine. A batch that has no more jobs ends by
-// CLOSE. err: -ENOENT. out: row.
+// CLOSE, CANCEL, STATUS, REMOVE. CANCEL closes at what was submitted; one that
+// is finished stays as it is. CLOSE: size must equal the submitted count
+// (-ERANGE), and the list's hash, if it was given, the batch's (-EILSEQ);
+// closing twice is fine. A batch that has no more jobs ends by CLOSE. REMOVE:
+// the batch must be finished (-EBUSY); from now on no operation finds it and
+// its id is free; TIDY does the rest, also after a restart. err: -ENOENT. out:
+// row.
 struct store_mark {
     struct store_op op;
     uint64_t batch; // 0: look id up (STATUS)
     char id[BATCH_ID_MAX + 1];
     uint64_t size; // CLOSE
+    bool has_list_hash;
+    uint64_t list_hash; // CLOSE
     struct store_batch row;
     void *options_owned;
 };
@@ -185,10 +201,15 @@ struct store_finish {
 // RESULTS of a batch in the order of completion (landed > after) or, by_seq, of
 // input (seq >= after, stopping at the first that has no record yet). At most
 // max rows and about bytes_max bytes. next: what to pass as after next time.
+// only_failed (not with by_seq): passes over ok and cancelled ones, and looks
+// at no more than RESULTS_SCAN_MAX records, so it may move on without finding
+// any: all is read when next has come to row.landed.
+#define RESULTS_SCAN_MAX 20000
 struct store_results {
     struct store_op op;
     uint64_t batch;
     bool by_seq;
+    bool only_failed;
     uint64_t after;
     size_t max;
     size_t bytes_max;
@@ -211,6 +232,40 @@ struct store_batches {
     void *owned;
 };
 void store_batches_fini(struct store_batches *batches);
+
+struct store_requeue_row {
+    uint64_t seq, landed; // of the record, as RESULTS read them
+    uint64_t origin;      // of its URL, see origin.h
+};
+
+// REQUEUE: each row's record goes and its line is in the queue again, with no
+// tries charged, in one transaction. A row whose record is no longer at its
+// place is passed over, so repeating does no harm. The batch is unfinished
+// again. err: -ENOENT, -EPIPE (cancelled), -EBUSY (not closed). out: how many,
+// and the row.
+struct store_requeue {
+    struct store_op op;
+    uint64_t batch;
+    const struct store_requeue_row *rows; // borrowed
+    size_t len;
+    uint64_t requeued;
+    struct store_batch row;
+    void *options_owned;
+};
+void store_requeue_fini(struct store_requeue *requeue);
+
+// TIDY: one bounded step (some ms) of the work that nobody waits for. In order:
+// deletes rows of removed batches; removes batches that finished before
+// finished_before_wall_ms (0: none); gives free pages back to the file system
+// when they are more than an eighth of the file. has_more: call again soon. An
+// err (-ENOSPC, -EIO) costs nothing but time. A file of schema 1 with more than
+// 32 MiB of live data is not made smaller until it is opened with less.
+struct store_tidy {
+    struct store_op op;
+    int64_t finished_before_wall_ms;
+    uint64_t removed; // out: batches that went by age
+    bool has_more;    // out
+};
 
 struct store_config {
     const char *path; // NULL: a private temporary file, gone with the process

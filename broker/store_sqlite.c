@@ -1,6 +1,7 @@
 // The SQLite engine: the door, the operations that write, and error numbers.
 #include "broker/store_sqlite.h"
 #include "common/clock.h"
+#include "common/list_hash.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -76,8 +77,9 @@ sqlite_bind_u64(sqlite3_stmt *stmt, int column, uint64_t value)
     (void)sqlite3_bind_int64(stmt, column, (sqlite3_int64)value);
 }
 
-int
-sqlite_bind_blob(sqlite3_stmt *stmt, int column, const void *data, size_t len)
+// data must live until the statement is used again.
+static int
+bind_blob(sqlite3_stmt *stmt, int column, const void *data, size_t len)
 {
     // A NULL pointer would become SQL's NULL; an empty value is a value.
     return sqlite_errno(NULL,
@@ -96,13 +98,27 @@ sqlite_finish(sqlite3_stmt *stmt)
     return err;
 }
 
+int
+sqlite_number(sqlite3_stmt *stmt, bool *out_found, uint64_t *out_number)
+{
+    int rc = sqlite3_step(stmt);
+    int err = sqlite_errno(sqlite3_db_handle(stmt), rc);
+
+    if (!err) {
+        *out_found = rc == SQLITE_ROW;
+        *out_number = *out_found ? (uint64_t)sqlite3_column_int64(stmt, 0) : 0;
+    }
+    (void)sqlite3_reset(stmt);
+    return err;
+}
+
 static void
 finish_batch_if_complete(struct batch_slot *slot)
 {
     struct store_batch *row = &slot->row;
 
     if (!row->is_closed || row->finished_wall_ms != 0 ||
-        row->landed != row->submitted)
+        row->landed - row->replaced != row->submitted)
         return;
     row->finished_wall_ms = clock_wall_ms();
     slot->has_new_flags = true;
@@ -123,10 +139,11 @@ insert_batch(struct sqlite *sqlite, const struct store_batch *row,
                                                      -1, SQLITE_STATIC));
     if (err)
         return err;
-    err = sqlite_bind_blob(stmt, 3, row->options, row->options_len);
+    err = bind_blob(stmt, 3, row->options, row->options_len);
     if (err)
         return err;
     (void)sqlite3_bind_int64(stmt, 4, row->created_wall_ms);
+    sqlite_bind_u64(stmt, 5, LIST_HASH_EMPTY);
     err = sqlite_finish(stmt);
     if (err)
         return err;
@@ -142,6 +159,7 @@ create(struct sqlite *sqlite, struct store_create *op)
     uint64_t batch;
     int err;
 
+    op->existed = false;
     err = sqlite_batch_by_id(sqlite, op->batch.id, &batch);
     if (err)
         return err;
@@ -162,21 +180,34 @@ create(struct sqlite *sqlite, struct store_create *op)
         op->op.err = -ENOSPC;
         return sqlite_finish(stmt);
     }
-    op->existed = false;
     op->batch.batch = batch;
     op->batch.finished_wall_ms = 0;
     op->batch.is_closed = op->batch.is_cancelled = false;
-    op->batch.submitted = op->batch.landed = op->batch.failed = 0;
-    op->batch.cancelled = op->batch.bytes = 0;
+    op->batch.submitted = op->batch.landed = op->batch.replaced = 0;
+    op->batch.failed = op->batch.cancelled = op->batch.bytes = 0;
+    op->batch.list_hash = LIST_HASH_EMPTY;
     return 0;
+}
+
+int
+sqlite_insert_job(struct sqlite *sqlite, uint64_t batch, uint64_t origin,
+                  uint64_t seq, const void *url, size_t url_len)
+{
+    sqlite3_stmt *stmt = sqlite_use(sqlite, STATEMENT_JOB_INSERT);
+    int err;
+
+    sqlite_bind_u64(stmt, 1, sqlite_part(batch, seq));
+    sqlite_bind_u64(stmt, 2, origin);
+    sqlite_bind_u64(stmt, 3, seq);
+    err = bind_blob(stmt, 4, url, url_len);
+    return err ? err : sqlite_finish(stmt);
 }
 
 static int
 append(struct sqlite *sqlite, struct store_append *op)
 {
-    sqlite3_stmt *stmt = sqlite_use(sqlite, STATEMENT_JOB_INSERT);
     struct batch_slot *slot;
-    uint64_t end, seq;
+    uint64_t end, seq, hash;
     int err;
 
     err = sqlite_batch_get(sqlite, op->batch, &slot);
@@ -197,23 +228,37 @@ append(struct sqlite *sqlite, struct store_append *op)
         op->op.err = -EPIPE;
         return 0;
     }
+    hash = slot->row.list_hash;
     for (seq = slot->row.submitted; seq < end; seq++) {
         const struct store_url *url = &op->urls[seq - op->first_seq];
 
-        sqlite_bind_u64(stmt, 1, sqlite_part(op->batch, seq));
-        sqlite_bind_u64(stmt, 2, url->origin);
-        sqlite_bind_u64(stmt, 3, seq);
-        err = sqlite_bind_blob(stmt, 4, url->url, url->len);
-        if (!err)
-            err = sqlite_finish(stmt);
+        err = sqlite_insert_job(sqlite, op->batch, url->origin, seq, url->url,
+                                url->len);
         if (err)
             return err;
+        hash = list_hash_add(hash, url->url, url->len);
     }
     if (seq > slot->row.submitted) {
         slot->row.submitted = seq;
+        if (slot->row.list_hash != 0)
+            slot->row.list_hash = hash;
         slot->has_new_counts = true;
     }
     op->submitted = slot->row.submitted;
+    return 0;
+}
+
+// Why the batch cannot be marked so; 0: it can.
+static int
+refusal_of_mark(const struct store_mark *op, const struct store_batch *row)
+{
+    if (op->op.kind == STORE_CLOSE && op->size != row->submitted)
+        return -ERANGE;
+    if (op->op.kind == STORE_CLOSE && op->has_list_hash &&
+        row->list_hash != 0 && op->list_hash != row->list_hash)
+        return -EILSEQ;
+    if (op->op.kind == STORE_REMOVE && row->finished_wall_ms == 0)
+        return -EBUSY;
     return 0;
 }
 
@@ -221,24 +266,20 @@ static int
 mark(struct sqlite *sqlite, struct store_mark *op)
 {
     struct batch_slot *slot = NULL;
+    uint64_t batch = op->batch;
     int err;
 
-    if (op->batch == 0) {
-        err = sqlite_batch_by_id(sqlite, op->id, &op->batch);
+    if (batch == 0) {
+        err = sqlite_batch_by_id(sqlite, op->id, &batch);
         if (err)
             return err;
     }
-    err = sqlite_batch_get(sqlite, op->batch, &slot);
+    err = sqlite_batch_get(sqlite, batch, &slot);
     if (err)
         return err;
-    if (!slot) {
-        op->op.err = -ENOENT;
+    op->op.err = slot ? refusal_of_mark(op, &slot->row) : -ENOENT;
+    if (op->op.err)
         return 0;
-    }
-    if (op->op.kind == STORE_CLOSE && op->size != slot->row.submitted) {
-        op->op.err = -ERANGE;
-        return 0;
-    }
     // The copy first, for it is what can fail.
     op->op.err = sqlite_batch_copy(slot, &op->row, &op->options_owned);
     if (op->op.err)
@@ -256,7 +297,7 @@ mark(struct sqlite *sqlite, struct store_mark *op)
     op->row.is_closed = slot->row.is_closed;
     op->row.is_cancelled = slot->row.is_cancelled;
     op->row.finished_wall_ms = slot->row.finished_wall_ms;
-    return 0;
+    return op->op.kind == STORE_REMOVE ? sqlite_batch_remove(sqlite, batch) : 0;
 }
 
 static int
@@ -292,13 +333,13 @@ insert_result(struct sqlite *sqlite, uint64_t batch,
     sqlite_bind_u64(stmt, 4, record->size);
     sqlite_bind_u64(stmt, 5, record->http_status);
     sqlite_bind_u64(stmt, 6, record->tries);
-    err = sqlite_bind_blob(stmt, 7, record->url, record->url_len);
+    err = bind_blob(stmt, 7, record->url, record->url_len);
     if (err)
         return err;
-    err = sqlite_bind_blob(stmt, 8, record->digests, record->digests_len);
+    err = bind_blob(stmt, 8, record->digests, record->digests_len);
     if (err)
         return err;
-    err = sqlite_bind_blob(stmt, 9, record->facts, record->facts_len);
+    err = bind_blob(stmt, 9, record->facts, record->facts_len);
     if (err)
         return err;
     err = sqlite_finish(stmt);
@@ -371,6 +412,7 @@ run(struct store_engine *engine, struct store_op *op)
     case STORE_CLOSE:
     case STORE_CANCEL:
     case STORE_STATUS:
+    case STORE_REMOVE:
         return mark(sqlite, (struct store_mark *)op);
     case STORE_ORIGINS:
         return sqlite_origins(sqlite, (struct store_origins *)op);
@@ -384,6 +426,10 @@ run(struct store_engine *engine, struct store_op *op)
         return sqlite_results(sqlite, (struct store_results *)op);
     case STORE_BATCHES:
         return sqlite_batches(sqlite, (struct store_batches *)op);
+    case STORE_REQUEUE:
+        return sqlite_requeue(sqlite, (struct store_requeue *)op);
+    case STORE_TIDY:
+        return sqlite_tidy(sqlite, (struct store_tidy *)op);
     }
     assert(false && "an operation of no kind");
     return -EINVAL;
@@ -404,9 +450,17 @@ commit(struct store_engine *engine)
     int err;
 
     err = sqlite_batch_write_all(sqlite);
+    if (!err)
+        err = sqlite_finish(sqlite_use(sqlite, STATEMENT_COMMIT));
     if (err)
         return err;
-    return sqlite_finish(sqlite_use(sqlite, STATEMENT_COMMIT));
+    // The file gets its new size when the log has been moved into it. What is
+    // committed stands, whatever comes of this.
+    if (sqlite->wants_cut)
+        (void)sqlite3_wal_checkpoint_v2(sqlite->db, NULL,
+                                        SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+    sqlite->wants_cut = false;
+    return 0;
 }
 
 static void
@@ -415,6 +469,7 @@ rollback(struct store_engine *engine)
     struct sqlite *sqlite = (struct sqlite *)engine;
 
     sqlite_batch_forget_all(sqlite);
+    sqlite->wants_cut = false;
     // Some errors (a full disk, no memory) have rolled back already.
     if (!sqlite3_get_autocommit(sqlite->db))
         (void)sqlite_finish(sqlite_use(sqlite, STATEMENT_ROLLBACK));

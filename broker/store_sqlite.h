@@ -2,8 +2,9 @@
 //
 // Private to broker/store_sqlite*.c: store_sqlite.c has the door and the
 // operations that write, store_sqlite_read.c those that read,
-// store_sqlite_batch.c the batches' rows, store_sqlite_schema.c the file and
-// its schema.
+// store_sqlite_batch.c the batches' rows, store_sqlite_tidy.c removing and
+// shrinking, store_sqlite_schema.c the file, store_sqlite_upgrade.c the schema
+// and its older forms.
 //
 // Every function returns 0 or a negative errno that loses the transaction (see
 // store_engine.h) unless it says otherwise.
@@ -15,7 +16,7 @@
 #include <sqlite3.h>
 
 // Rows of the queue are kept in parts: 2^16 neighbours in the input list make
-// one. See the note on the schema in store_sqlite_schema.c.
+// one. See the note on the schema in store_sqlite_upgrade.c.
 #define PART_BITS 16
 // A batch's number and a place in the batch share one 64-bit signed key.
 #define BATCH_NUMBER_MAX ((UINT64_C(1) << (63 - JOB_SEQ_BITS)) - 1)
@@ -24,24 +25,34 @@
 // Columns of a batch's row, in the order of sqlite_read_row().
 #define BATCH_COLUMNS                                                          \
     "batch,id,algorithms,options,created_ms,finished_ms,closed,cancelled,"     \
-    "submitted,landed,failed,cancelled_urls,bytes"
+    "submitted,landed,failed,cancelled_urls,bytes,replaced,list_hash"
 
 // Every statement, prepared once when the store opens.
 #define STATEMENTS(X)                                                          \
     X(BEGIN, "BEGIN")                                                          \
     X(COMMIT, "COMMIT")                                                        \
     X(ROLLBACK, "ROLLBACK")                                                    \
-    X(BATCH_INSERT, "INSERT INTO batch(id,algorithms,options,created_ms)"      \
-                    "VALUES(?1,?2,?3,?4)")                                     \
+    X(BATCH_INSERT, "INSERT INTO batch(id,algorithms,options,created_ms,"      \
+                    "list_hash)VALUES(?1,?2,?3,?4,?5)")                        \
     X(BATCH_DELETE, "DELETE FROM batch WHERE batch=?1")                        \
-    X(BATCH_BY_ID, "SELECT batch FROM batch WHERE id=?1")                      \
-    X(BATCH_GET, "SELECT " BATCH_COLUMNS " FROM batch WHERE batch=?1")         \
+    X(BATCH_BY_ID, "SELECT batch FROM batch WHERE id=?1 AND removed=0")        \
+    X(BATCH_GET, "SELECT " BATCH_COLUMNS " FROM batch "                        \
+                 "WHERE batch=?1 AND removed=0")                               \
     X(BATCH_COUNTS, "UPDATE batch SET submitted=?2,landed=?3,failed=?4,"       \
-                    "cancelled_urls=?5,bytes=?6 WHERE batch=?1")               \
+                    "cancelled_urls=?5,bytes=?6,replaced=?7,list_hash=?8 "     \
+                    "WHERE batch=?1")                                          \
     X(BATCH_FLAGS, "UPDATE batch SET closed=?2,cancelled=?3,finished_ms=?4 "   \
                    "WHERE batch=?1")                                           \
+    /* No id may hold a '/', so the new one is nobody's. */                    \
+    X(BATCH_REMOVE, "UPDATE batch SET removed=1,id='/'||batch "                \
+                    "WHERE batch=?1")                                          \
+    X(BATCH_REMOVED, "SELECT batch FROM batch WHERE removed=1 "                \
+                     "ORDER BY batch LIMIT 1")                                 \
+    X(BATCH_AGED, "SELECT batch FROM batch WHERE removed=0 AND "               \
+                  "finished_ms>0 AND finished_ms<?1 "                          \
+                  "ORDER BY finished_ms LIMIT ?2")                             \
     X(BATCHES, "SELECT " BATCH_COLUMNS " FROM batch WHERE batch>?1 "           \
-               "ORDER BY batch LIMIT ?2")                                      \
+               "AND removed=0 ORDER BY batch LIMIT ?2")                        \
     X(BATCHES_UNFINISHED, "SELECT " BATCH_COLUMNS " FROM batch WHERE "         \
                           "finished_ms=0 AND batch>?1 ORDER BY batch "         \
                           "LIMIT ?2")                                          \
@@ -58,6 +69,22 @@
                      "tries,url,digests,facts)"                                \
                      "VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9)")                     \
     X(PLACE_INSERT, "INSERT INTO place(key,landed)VALUES(?1,?2)")              \
+    X(PLACE_GET, "SELECT landed FROM place WHERE key=?1")                      \
+    X(PLACE_DELETE, "DELETE FROM place WHERE key=?1")                          \
+    X(RESULT_GET, "SELECT outcome,size,length(digests),url FROM result "       \
+                  "WHERE key=?1")                                              \
+    X(RESULT_DELETE, "DELETE FROM result WHERE key=?1")                        \
+    /* Removing: the first key of a range, and a stretch of it. */             \
+    X(RESULT_FIRST, "SELECT key FROM result WHERE key>=?1 AND key<=?2 "        \
+                    "ORDER BY key LIMIT 1")                                    \
+    X(RESULT_STRETCH, "DELETE FROM result WHERE key>=?1 AND key<=?2")          \
+    X(PLACE_FIRST, "SELECT key FROM place WHERE key>=?1 AND key<=?2 "          \
+                   "ORDER BY key LIMIT 1")                                     \
+    X(PLACE_STRETCH, "DELETE FROM place WHERE key>=?1 AND key<=?2")            \
+    X(PAGE_COUNT, "PRAGMA page_count")                                         \
+    X(FREE_COUNT, "PRAGMA freelist_count")                                     \
+    /* A row a page; whoever steps may stop at any of them. */                 \
+    X(SHRINK, "PRAGMA incremental_vacuum(100000000)")                          \
     X(RESULTS, "SELECT key,seq,outcome,size,http_status,tries,url,digests,"    \
                "facts FROM result WHERE key>?1 AND key<=?2 ORDER BY key")      \
     X(RESULTS_BY_SEQ, "SELECT r.key,r.seq,r.outcome,r.size,r.http_status,"     \
@@ -87,6 +114,9 @@ struct sqlite {
     sqlite3 *db;
     sqlite3_stmt *statements[STATEMENT_COUNT];
     struct batch_slot slots[BATCH_SLOTS];
+    bool can_shrink;   // the file gives pages back (auto_vacuum)
+    bool is_shrinking; // TIDY has begun to, and goes on to the end
+    bool wants_cut;    // commit() is to move the log into the file, then cut
 };
 
 // --- store_sqlite.c ---
@@ -101,12 +131,15 @@ sqlite3_stmt *sqlite_use(struct sqlite *sqlite, enum statement statement);
 // they are cast back.
 void sqlite_bind_u64(sqlite3_stmt *stmt, int column, uint64_t value);
 
-// data must live until the statement is used again.
-int sqlite_bind_blob(sqlite3_stmt *stmt, int column, const void *data,
-                     size_t len);
-
 // Steps a statement that returns no rows, and resets it.
 int sqlite_finish(sqlite3_stmt *stmt);
+
+// Steps a statement that returns one number or no row, and resets it.
+int sqlite_number(sqlite3_stmt *stmt, bool *out_found, uint64_t *out_number);
+
+// Adds a row to the queue.
+int sqlite_insert_job(struct sqlite *sqlite, uint64_t batch, uint64_t origin,
+                      uint64_t seq, const void *url, size_t url_len);
 
 // --- store_sqlite_batch.c ---
 
@@ -133,6 +166,9 @@ void sqlite_batch_forget_all(struct sqlite *sqlite);
 // Reads BATCH_COLUMNS. options is borrowed from stmt.
 void sqlite_batch_read(sqlite3_stmt *stmt, struct store_batch *out_row);
 
+// Takes the batch out of sight of every operation. It must be finished.
+int sqlite_batch_remove(struct sqlite *sqlite, uint64_t batch);
+
 // --- store_sqlite_read.c: each returns as store_engine_calls.run ---
 
 int sqlite_origins(struct sqlite *sqlite, struct store_origins *op);
@@ -140,12 +176,42 @@ int sqlite_refill(struct sqlite *sqlite, struct store_refill *op);
 int sqlite_results(struct sqlite *sqlite, struct store_results *op);
 int sqlite_batches(struct sqlite *sqlite, struct store_batches *op);
 
+// --- store_sqlite_requeue.c, store_sqlite_tidy.c: the same ---
+
+int sqlite_requeue(struct sqlite *sqlite, struct store_requeue *op);
+int sqlite_tidy(struct sqlite *sqlite, struct store_tidy *op);
+
 // --- store_sqlite_schema.c ---
 
 // Opens sqlite->db, sets it up, makes the schema, prepares the statements.
 // Errors and out_why as store_open()'s.
 int sqlite_open_file(struct sqlite *sqlite, const struct store_config *config,
                      char *out_why, size_t why_size);
+
+// --- store_sqlite_upgrade.c ---
+
+// "urls" in ASCII: says in the file's head whose it is (see file(1)).
+#define APPLICATION_ID 0x75726c73
+// The schema that this build writes; files have its number in user_version.
+#define SCHEMA_VERSION 2
+
+// Makes all of it in an empty file. Inside the caller's transaction.
+int sqlite_make_schema(struct sqlite *sqlite);
+
+// From an older schema to this one. Inside the caller's transaction, so a crash
+// leaves the old one or the new one.
+int sqlite_upgrade_schema(struct sqlite *sqlite, int64_t version);
+
+// Sees whether the file can give pages back, and makes an older one able to
+// when that is cheap. Outside of any transaction. Never fails: a file that
+// cannot shrink keeps its size and uses its free pages again.
+void sqlite_enable_shrinking(struct sqlite *sqlite);
+
+// Runs SQL without results.
+int sqlite_execute(struct sqlite *sqlite, const char *sql);
+
+// Runs SQL that asks for one number; 0 when there is no row.
+int sqlite_ask(struct sqlite *sqlite, const char *sql, int64_t *out_number);
 
 // --- Keys ---
 

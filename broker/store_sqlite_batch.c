@@ -39,6 +39,8 @@ write_slot(struct sqlite *sqlite, struct batch_slot *slot)
         sqlite_bind_u64(stmt, 4, row->failed);
         sqlite_bind_u64(stmt, 5, row->cancelled);
         sqlite_bind_u64(stmt, 6, row->bytes);
+        sqlite_bind_u64(stmt, 7, row->replaced);
+        sqlite_bind_u64(stmt, 8, row->list_hash);
         err = sqlite_finish(stmt);
         if (err)
             return err;
@@ -95,6 +97,8 @@ sqlite_batch_read(sqlite3_stmt *stmt, struct store_batch *out_row)
         .failed = (uint64_t)sqlite3_column_int64(stmt, 10),
         .cancelled = (uint64_t)sqlite3_column_int64(stmt, 11),
         .bytes = (uint64_t)sqlite3_column_int64(stmt, 12),
+        .replaced = (uint64_t)sqlite3_column_int64(stmt, 13),
+        .list_hash = (uint64_t)sqlite3_column_int64(stmt, 14),
     };
 
     copy_text(row.id, sizeof(row.id), sqlite3_column_text(stmt, 1));
@@ -161,17 +165,29 @@ int
 sqlite_batch_by_id(struct sqlite *sqlite, const char *id, uint64_t *out_batch)
 {
     sqlite3_stmt *stmt = sqlite_use(sqlite, STATEMENT_BATCH_BY_ID);
-    int err, rc;
+    bool is_found;
+    int err;
 
     err = sqlite_errno(sqlite->db,
                        sqlite3_bind_text(stmt, 1, id, -1, SQLITE_STATIC));
     if (err)
         return err;
-    rc = sqlite3_step(stmt);
-    err = sqlite_errno(sqlite->db, rc);
-    if (!err)
-        *out_batch =
-            rc == SQLITE_ROW ? (uint64_t)sqlite3_column_int64(stmt, 0) : 0;
-    (void)sqlite3_reset(stmt);
-    return err;
+    return sqlite_number(stmt, &is_found, out_batch);
+}
+
+int
+sqlite_batch_remove(struct sqlite *sqlite, uint64_t batch)
+{
+    struct batch_slot *slot = &sqlite->slots[batch % BATCH_SLOTS];
+    sqlite3_stmt *stmt = sqlite_use(sqlite, STATEMENT_BATCH_REMOVE);
+    int err;
+
+    if (slot->row.batch == batch) {
+        err = write_slot(sqlite, slot); // it may have ended a moment ago
+        if (err)
+            return err;
+        forget(slot);
+    }
+    sqlite_bind_u64(stmt, 1, batch);
+    return sqlite_finish(stmt);
 }

@@ -252,6 +252,20 @@ sqlite_refill(struct sqlite *sqlite, struct store_refill *op)
     return 0;
 }
 
+static uint64_t
+landed_of(sqlite3_stmt *stmt)
+{
+    return (uint64_t)sqlite3_column_int64(stmt, 0) & (SEQ_END - 1);
+}
+
+static bool
+is_failure(sqlite3_stmt *stmt)
+{
+    int64_t outcome = sqlite3_column_int64(stmt, 2);
+
+    return outcome != FAIL_OK && outcome != FAIL_CANCELLED;
+}
+
 // Adds the statement's row to the answer. Returns 0 or -ENOMEM.
 static int
 add_record(struct store_results *op, sqlite3_stmt *stmt, struct buffer *buffer)
@@ -265,7 +279,7 @@ add_record(struct store_results *op, sqlite3_stmt *stmt, struct buffer *buffer)
         return err;
     record = &op->records[op->len];
     *record = (struct store_record){
-        .landed = (uint64_t)sqlite3_column_int64(stmt, 0) & (SEQ_END - 1),
+        .landed = landed_of(stmt),
         .seq = (uint64_t)sqlite3_column_int64(stmt, 1),
         .outcome = (enum fail)sqlite3_column_int64(stmt, 2),
         .size = (uint64_t)sqlite3_column_int64(stmt, 3),
@@ -292,6 +306,7 @@ read_records(struct sqlite *sqlite, struct store_results *op,
     sqlite3_stmt *stmt = sqlite_use(
         sqlite, op->by_seq ? STATEMENT_RESULTS_BY_SEQ : STATEMENT_RESULTS);
     uint64_t after = op->after < SEQ_END ? op->after : SEQ_END - 1;
+    uint64_t looked_at = 0;
     int rc = SQLITE_DONE;
 
     op->next = op->after;
@@ -303,11 +318,17 @@ read_records(struct sqlite *sqlite, struct store_results *op,
            (rc = sqlite3_step(stmt)) == SQLITE_ROW) {
         if (op->by_seq && (uint64_t)sqlite3_column_int64(stmt, 1) != op->next)
             break; // the next line of the input has no record yet
-        op->op.err = add_record(op, stmt, buffer);
+        if (!op->only_failed || is_failure(stmt))
+            op->op.err = add_record(op, stmt, buffer);
         if (op->op.err)
             break;
-        op->next = op->by_seq ? op->next + 1 : op->records[op->len - 1].landed;
+        op->next = op->by_seq ? op->next + 1 : landed_of(stmt);
+        if (op->only_failed && ++looked_at == RESULTS_SCAN_MAX)
+            break;
     }
+    // The last positions may be those of records that REQUEUE took back.
+    if (rc == SQLITE_DONE && !op->by_seq && op->max > 0)
+        op->next = op->row.landed;
     (void)sqlite3_reset(stmt);
     return sqlite_errno(sqlite->db, rc);
 }
@@ -335,8 +356,7 @@ sqlite_results(struct sqlite *sqlite, struct store_results *op)
     if (op->op.err)
         return 0;
     // Most looks at a batch that is being waited for find nothing new.
-    if (op->after < slot->row.submitted &&
-        (op->by_seq || slot->row.landed > op->after))
+    if (op->after < (op->by_seq ? slot->row.submitted : slot->row.landed))
         err = read_records(sqlite, op, &buffer);
     op->owned = buffer.data;
     if (err || op->op.err) {

@@ -1,21 +1,4 @@
-// The SQLite engine: the file, its settings and its schema.
-//
-// Schema 1.
-// - batch: one row a batch, with its counts.
-// - job: the queue; a row stands here until its record is in. Its key is (part,
-//   origin, seq), where part is the batch and 2^16 neighbours of the input.
-//   With (batch, origin, seq) a list of a hundred million URLs in random order
-//   of origins would touch a random page of a ten-gigabyte tree for every URL,
-//   coming and going; so, only the pages of a few megabytes are at work at a
-//   time, and they stay in the cache. The price is one search a part (about a
-//   microsecond) when an origin's jobs are read.
-// - result: the records, keyed by batch and place in the order of completion,
-//   so that records are only ever added at the end of a batch and are read the
-//   same way.
-// - place: where in that order the record of a line is. Its key is what lets
-//   the database itself refuse a second record of a line.
-// - outcome, results: for people who ask with SQL.
-// A key of batch and place is batch << 40 | place.
+// The SQLite engine: the file and its settings.
 #include "broker/store_sqlite.h"
 
 #include <assert.h>
@@ -27,60 +10,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-// "urls" in ASCII: says in the file's head whose it is (see file(1)).
-#define APPLICATION_ID 0x75726c73
-#define SCHEMA_VERSION 1
-#define TEXT_OF(x) #x
-#define TEXT(x) TEXT_OF(x)
-
-static const char schema[] =
-    "CREATE TABLE batch("
-    " batch INTEGER PRIMARY KEY AUTOINCREMENT," // never used again
-    " id TEXT NOT NULL UNIQUE,"
-    " algorithms TEXT NOT NULL,"
-    " options BLOB NOT NULL,"
-    " created_ms INTEGER NOT NULL,"
-    " finished_ms INTEGER NOT NULL DEFAULT 0,"
-    " closed INTEGER NOT NULL DEFAULT 0,"
-    " cancelled INTEGER NOT NULL DEFAULT 0,"
-    " submitted INTEGER NOT NULL DEFAULT 0,"
-    " landed INTEGER NOT NULL DEFAULT 0,"
-    " failed INTEGER NOT NULL DEFAULT 0,"
-    " cancelled_urls INTEGER NOT NULL DEFAULT 0,"
-    " bytes INTEGER NOT NULL DEFAULT 0);"
-    // What a restart asks for, however long the history is.
-    "CREATE INDEX batch_unfinished ON batch(batch) WHERE finished_ms=0;"
-    "CREATE TABLE job("
-    " part INTEGER NOT NULL,"
-    " origin INTEGER NOT NULL,"
-    " seq INTEGER NOT NULL,"
-    " tries INTEGER NOT NULL,"
-    " lost INTEGER NOT NULL,"
-    " url BLOB NOT NULL,"
-    " PRIMARY KEY(part,origin,seq)) WITHOUT ROWID;"
-    "CREATE TABLE result("
-    " key INTEGER PRIMARY KEY,"
-    " seq INTEGER NOT NULL,"
-    " outcome INTEGER NOT NULL,"
-    " size INTEGER NOT NULL,"
-    " http_status INTEGER NOT NULL,"
-    " tries INTEGER NOT NULL,"
-    " url BLOB NOT NULL,"
-    " digests BLOB NOT NULL,"
-    " facts BLOB NOT NULL);"
-    "CREATE TABLE place(key INTEGER PRIMARY KEY, landed INTEGER NOT NULL);"
-    "CREATE TABLE outcome(number INTEGER PRIMARY KEY, name TEXT NOT NULL);"
-    "CREATE VIEW results AS"
-    " SELECT b.id AS batch, r.seq, CAST(r.url AS TEXT) AS url,"
-    "  coalesce(o.name, r.outcome) AS outcome, r.size,"
-    "  lower(hex(r.digests)) AS digests, r.http_status, r.tries"
-    " FROM batch b"
-    " JOIN result r ON r.key BETWEEN b.batch<<40 AND b.batch<<40|0xffffffffff"
-    " LEFT JOIN outcome o ON o.number=r.outcome;"
-    "PRAGMA application_id=" TEXT(APPLICATION_ID) ";"
-                                                  "PRAGMA user_version=" TEXT(
-                                                      SCHEMA_VERSION) ";";
 
 struct why {
     char *text;
@@ -165,45 +94,21 @@ errno_of_open(int err)
     }
 }
 
-static int
-execute(struct sqlite *sqlite, const char *sql)
-{
-    return sqlite_errno(sqlite->db,
-                        sqlite3_exec(sqlite->db, sql, NULL, NULL, NULL));
-}
-
-static int
-read_number(struct sqlite *sqlite, const char *sql, int64_t *out_number)
-{
-    sqlite3_stmt *stmt = NULL;
-    int err, rc;
-
-    err = sqlite_errno(sqlite->db,
-                       sqlite3_prepare_v2(sqlite->db, sql, -1, &stmt, NULL));
-    if (err)
-        return err;
-    rc = sqlite3_step(stmt);
-    err = sqlite_errno(sqlite->db, rc);
-    if (!err)
-        *out_number = rc == SQLITE_ROW ? sqlite3_column_int64(stmt, 0) : 0;
-    (void)sqlite3_finalize(stmt);
-    return err;
-}
-
 // Settings of the connection. They change nothing in the file.
 static int
 set_up(struct sqlite *sqlite)
 {
-    return execute(sqlite,
-                   // One broker a store; and no shared memory file beside it.
-                   "PRAGMA locking_mode=EXCLUSIVE;"
-                   "PRAGMA page_size=4096;"
-                   "PRAGMA cache_size=-32768;" // KiB
-                   "PRAGMA temp_store=MEMORY;" // small sorts only
-                   "PRAGMA foreign_keys=OFF;"
-                   // Debian's SQLite overwrites deleted rows with zeros, which
-                   // doubles the cost of leaving the queue.
-                   "PRAGMA secure_delete=OFF;");
+    return sqlite_execute(
+        sqlite,
+        // One broker a store; and no shared memory file beside it.
+        "PRAGMA locking_mode=EXCLUSIVE;"
+        "PRAGMA page_size=4096;"
+        "PRAGMA cache_size=-32768;" // KiB
+        "PRAGMA temp_store=MEMORY;" // small sorts only
+        "PRAGMA foreign_keys=OFF;"
+        // Debian's SQLite overwrites deleted rows with zeros, which
+        // doubles the cost of leaving the queue.
+        "PRAGMA secure_delete=OFF;");
 }
 
 static int
@@ -214,59 +119,43 @@ set_up_journal(struct sqlite *sqlite, const struct store_config *config)
     if (!config->path)
         // Nobody will read the file after this process, so what a rollback
         // needs may be in memory: the old pages of one transaction.
-        return execute(sqlite, "PRAGMA synchronous=OFF;"
-                               "PRAGMA journal_mode=MEMORY;");
+        return sqlite_execute(sqlite, "PRAGMA synchronous=OFF;"
+                                      "PRAGMA journal_mode=MEMORY;");
     // The log is moved into the file every 16 MiB: often enough to stay small
     // and to be over in a moment, seldom enough that a page which changes
     // again and again is moved once.
-    err = execute(sqlite, "PRAGMA journal_mode=WAL;"
-                          "PRAGMA wal_autocheckpoint=4096;"
-                          "PRAGMA journal_size_limit=67108864;");
+    err = sqlite_execute(sqlite, "PRAGMA journal_mode=WAL;"
+                                 "PRAGMA wal_autocheckpoint=4096;"
+                                 "PRAGMA journal_size_limit=67108864;");
     if (err)
         return err;
     // FULL: each commit is on the disk before it is told. OFF: in the hands of
     // the kernel, so a dead broker loses nothing, a dead machine may.
-    return execute(sqlite, config->is_durable ? "PRAGMA synchronous=FULL;"
-                                              : "PRAGMA synchronous=OFF;");
+    return sqlite_execute(sqlite, config->is_durable
+                                      ? "PRAGMA synchronous=FULL;"
+                                      : "PRAGMA synchronous=OFF;");
 }
 
-// The names of outcomes, as this build knows them.
+// The version of a file that is ours; 0: empty, and so ours to fill. Only
+// reads.
 static int
-write_outcomes(struct sqlite *sqlite)
-{
-    char sql[128];
-    int64_t known = 0;
-    int err;
-
-    err = read_number(sqlite, "SELECT count(*) FROM outcome", &known);
-    for (int i = (int)known; i < FAIL_COUNT && !err; i++) {
-        (void)snprintf(sql, sizeof(sql),
-                       "INSERT OR REPLACE INTO outcome VALUES(%d,'%s')", i,
-                       fail_name((enum fail)i)); // names are [a-z_]
-        err = execute(sqlite, sql);
-    }
-    return err;
-}
-
-// Whether the file is ours, or empty and so ours to fill. Only reads.
-static int
-check_owner(struct sqlite *sqlite, const char *path, bool *out_is_empty,
+check_owner(struct sqlite *sqlite, const char *path, int64_t *out_version,
             struct why *why)
 {
     int64_t tables = 0, application = 0, version = 0;
     int err;
 
-    err = read_number(sqlite, "SELECT count(*) FROM sqlite_master", &tables);
+    err = sqlite_ask(sqlite, "SELECT count(*) FROM sqlite_master", &tables);
     if (!err)
-        err = read_number(sqlite, "PRAGMA application_id", &application);
+        err = sqlite_ask(sqlite, "PRAGMA application_id", &application);
     if (!err)
-        err = read_number(sqlite, "PRAGMA user_version", &version);
+        err = sqlite_ask(sqlite, "PRAGMA user_version", &version);
     if (err)
         return err;
-    *out_is_empty = tables == 0 && application == 0 && version == 0;
-    if (*out_is_empty)
+    *out_version = version;
+    if (tables == 0 && application == 0 && version == 0)
         return 0;
-    if (application != APPLICATION_ID) {
+    if (application != APPLICATION_ID || version < 1) {
         say(why, "%s is a database of another program; name another file",
             path);
         return -EINVAL;
@@ -285,29 +174,37 @@ static int
 take_file(struct sqlite *sqlite, const struct store_config *config,
           const char *path, struct why *why)
 {
-    bool is_empty;
+    int64_t version;
     int err;
 
     err = set_up(sqlite);
     if (err)
         return err;
-    err = check_owner(sqlite, path, &is_empty, why);
+    err = check_owner(sqlite, path, &version, why);
+    if (err)
+        return err;
+    // Before the first page is written, for the setting is in its head. A
+    // temporary file goes as a whole.
+    if (version == 0 && config->path)
+        err = sqlite_execute(sqlite, "PRAGMA auto_vacuum=INCREMENTAL");
     if (err)
         return err;
     err = set_up_journal(sqlite, config);
     if (err)
         return err;
-    err = execute(sqlite, "BEGIN EXCLUSIVE");
+    err = sqlite_execute(sqlite, "BEGIN EXCLUSIVE");
     if (err)
         return err;
     // Again: only now nobody else can be filling it.
-    err = check_owner(sqlite, path, &is_empty, why);
-    if (!err && is_empty)
-        err = execute(sqlite, schema);
+    err = check_owner(sqlite, path, &version, why);
+    if (!err && version == 0)
+        err = sqlite_make_schema(sqlite);
+    else if (!err)
+        err = sqlite_upgrade_schema(sqlite, version);
     if (!err)
-        err = write_outcomes(sqlite);
-    if (!err)
-        err = execute(sqlite, "COMMIT");
+        err = sqlite_execute(sqlite, "COMMIT");
+    if (!err && config->path)
+        sqlite_enable_shrinking(sqlite);
     // After a failure the file is closed, which rolls back.
     return err;
 }
@@ -343,6 +240,21 @@ say_errno(struct sqlite *sqlite, const char *path, int err, struct why *why)
         say(why, "%s is in use by another broker", path);
     else if (err == -EINVAL)
         say(why, "%s is not a store of urlsum; name another file", path);
+    else if (sqlite3_errcode(sqlite->db) == SQLITE_CORRUPT) // also of no db
+        say(why,
+            "%s is damaged: keep it and %s-wal, put back a copy of both, or "
+            "save what can be read with `sqlite3 %s .recover | sqlite3 NEW`",
+            path, path, path);
+    else if (err == -EIO && sqlite->db)
+        say(why,
+            "cannot read or write the store %s: %s; the kernel's log (dmesg) "
+            "may say more of the disk",
+            path, sqlite3_errmsg(sqlite->db));
+    else if (err == -ENOSPC)
+        say(why,
+            "no room on the disk to open the store %s: nothing is lost; make "
+            "some and start again",
+            path);
     else
         say(why, "cannot open the store %s: %s", path,
             sqlite->db ? sqlite3_errmsg(sqlite->db) : strerror(-err));
@@ -417,6 +329,8 @@ sqlite_open_file(struct sqlite *sqlite, const struct store_config *config,
 out:
     if (!config->path && name)
         (void)unlink(name); // gone with the process, however it ends
+    if (err == -ENOSPC && !config->path && name)
+        say(&why, "no room for %s: set TMPDIR to a disk with room", name);
     if (err)
         say_errno(sqlite, path, err, &why);
     free(name);

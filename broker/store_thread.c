@@ -1,7 +1,9 @@
 // The store's thread: queues, group commit, and the way back to the loop.
 #include "broker/store.h"
 #include "broker/store_engine.h"
+#include "broker/store_group.h"
 #include "common/clock.h"
+#include "common/fault.h"
 #include "common/loop.h"
 
 #include <assert.h>
@@ -21,12 +23,6 @@
 #define GATHER_US 2000
 // A group with this many writes is worth its commit and starts at once.
 #define GATHER_WRITES 64
-
-struct op_list {
-    struct store_op *head;
-    struct store_op **tail;
-    size_t writes;
-};
 
 enum thread_state {
     THREAD_BUSY,      // in a group; looks at the queue by itself afterwards
@@ -56,48 +52,6 @@ struct store {
     _Atomic uint64_t commits, operations, commit_us, in_store;
 };
 
-static void
-list_init(struct op_list *list)
-{
-    list->head = NULL;
-    list->tail = &list->head;
-    list->writes = 0;
-}
-
-// Empties from into the end of to.
-static void
-list_move(struct op_list *to, struct op_list *from)
-{
-    if (!from->head)
-        return;
-    *to->tail = from->head;
-    to->tail = from->tail;
-    to->writes += from->writes;
-    list_init(from);
-}
-
-static bool
-is_write(enum store_kind kind)
-{
-    switch (kind) {
-    case STORE_CREATE:
-    case STORE_APPEND:
-    case STORE_CLOSE:
-    case STORE_CANCEL:
-    case STORE_RETRY:
-    case STORE_FINISH:
-        return true;
-    case STORE_ORIGINS:
-    case STORE_REFILL:
-    case STORE_RESULTS:
-    case STORE_STATUS:
-    case STORE_BATCHES:
-        return false;
-    }
-    assert(false && "an operation of no kind");
-    return true;
-}
-
 // Called with the lock held; gives it up while it waits.
 static void
 gather(struct store *store, uint64_t last_commit_us)
@@ -118,44 +72,15 @@ gather(struct store *store, uint64_t last_commit_us)
         (void)pthread_cond_timedwait(&store->cond, &store->lock, &until);
 }
 
-// Runs the whole group in one transaction. On the first error that loses the
-// transaction everything is undone, and all operations get that error: a later
-// one may have seen what an earlier one wrote.
 static void
 run_group(struct store *store, struct op_list *group)
 {
-    struct store_engine *engine = store->engine;
-    uint64_t start_us;
-    int err;
+    uint64_t commits = 0, commit_us = 0;
 
-    err = engine->calls->begin(engine);
-    for (struct store_op *op = group->head; op && !err; op = op->next) {
-        op->err = 0;
-        err = engine->calls->run(engine, op);
-    }
-    start_us = clock_now_us();
-    if (!err)
-        err = engine->calls->commit(engine);
-    if (err) {
-        engine->calls->rollback(engine);
-        for (struct store_op *op = group->head; op; op = op->next)
-            op->err = err;
-        return;
-    }
-    if (group->writes > 0) {
-        atomic_fetch_add(&store->commits, 1);
-        atomic_fetch_add(&store->commit_us, clock_now_us() - start_us);
-    }
-}
-
-static size_t
-list_len(const struct op_list *list)
-{
-    size_t len = 0;
-
-    for (const struct store_op *op = list->head; op; op = op->next)
-        len++;
-    return len;
+    store_group_run(store->engine, group, &commits, &commit_us);
+    atomic_fetch_add(&store->commits, commits);
+    atomic_fetch_add(&store->commit_us, commit_us);
+    atomic_fetch_add(&store->operations, group->len);
 }
 
 static void *
@@ -166,7 +91,7 @@ thread_main(void *arg)
     uint64_t last_commit_us = 0;
     bool is_first_back;
 
-    list_init(&group);
+    op_list_init(&group);
     (void)pthread_mutex_lock(&store->lock);
     for (;;) {
         store->state = THREAD_IDLE;
@@ -176,17 +101,17 @@ thread_main(void *arg)
             break;
         gather(store, last_commit_us);
         store->state = THREAD_BUSY;
-        list_move(&group, &store->waiting);
+        op_list_move(&group, &store->waiting);
+        fault_at_group(group.writes);
         (void)pthread_mutex_unlock(&store->lock);
 
         run_group(store, &group);
         if (group.writes > 0)
             last_commit_us = clock_now_us();
-        atomic_fetch_add(&store->operations, list_len(&group));
 
         (void)pthread_mutex_lock(&store->lock);
         is_first_back = !store->back.head;
-        list_move(&store->back, &group);
+        op_list_move(&store->back, &group);
         // The loop takes all of back at once, so while something is in it, a
         // wake is on its way already. Sent under the lock: whoever finds back
         // filled may be sure that it was.
@@ -205,9 +130,9 @@ on_wake(void *arg)
     struct op_list back;
     struct store_op *next;
 
-    list_init(&back);
+    op_list_init(&back);
     (void)pthread_mutex_lock(&store->lock);
-    list_move(&back, &store->back);
+    op_list_move(&back, &store->back);
     (void)pthread_mutex_unlock(&store->lock);
     for (struct store_op *op = back.head; op; op = next) {
         next = op->next; // done() may free the operation or push it again
@@ -266,9 +191,9 @@ store_open(const struct store_config *config, struct loop *loop,
         out_why[0] = '\0';
     if (!store)
         goto out;
-    list_init(&store->fresh);
-    list_init(&store->waiting);
-    list_init(&store->back);
+    op_list_init(&store->fresh);
+    op_list_init(&store->waiting);
+    op_list_init(&store->back);
     store->is_durable = config->is_durable;
     err = store_sqlite_open(config, &store->engine, out_why, why_size);
     if (err)
@@ -314,7 +239,7 @@ store_close(struct store **store_ref)
         while (store->fresh.head) {
             for (struct store_op *op = store->fresh.head; op; op = op->next)
                 op->err = -ESHUTDOWN;
-            list_move(&store->back, &store->fresh);
+            op_list_move(&store->back, &store->fresh);
             on_wake(store);
         }
     }
@@ -332,11 +257,7 @@ store_close(struct store **store_ref)
 void
 store_push(struct store *store, struct store_op *op)
 {
-    op->next = NULL;
-    *store->fresh.tail = op;
-    store->fresh.tail = &op->next;
-    if (is_write(op->kind))
-        store->fresh.writes++;
+    op_list_add(&store->fresh, op);
     atomic_fetch_add(&store->in_store, 1);
 }
 
@@ -348,7 +269,8 @@ store_flush(struct store *store)
     if (!store->fresh.head || store->is_closing)
         return;
     (void)pthread_mutex_lock(&store->lock);
-    list_move(&store->waiting, &store->fresh);
+    op_list_move(&store->waiting, &store->fresh);
+    fault_at_flush();
     has_news =
         store->state == THREAD_IDLE || (store->state == THREAD_GATHERING &&
                                         store->waiting.writes >= GATHER_WRITES);
@@ -380,6 +302,13 @@ store_mark_fini(struct store_mark *mark)
 {
     free(mark->options_owned);
     mark->options_owned = NULL;
+}
+
+void
+store_requeue_fini(struct store_requeue *requeue)
+{
+    free(requeue->options_owned);
+    requeue->options_owned = NULL;
 }
 
 void

@@ -2,6 +2,8 @@
 
 #include "broker/state.h"
 
+#include <utlist.h>
+
 // A fetcher's window: enough to keep a 10 Gbit/s link busy for 25 ms; no less
 // than four full body frames.
 #define WINDOW_MAX (32 * 1024 * 1024)
@@ -20,23 +22,33 @@ budget(const struct broker *broker)
     return (uint64_t)broker->config->buffer_memory;
 }
 
-bool
-window_has_room(const struct broker *broker)
+uint64_t
+window_promise(const struct broker *broker)
 {
-    return broker->sessions.window_given + WINDOW_MIN <= budget(broker);
+    const struct sessions *sessions = &broker->sessions;
+    uint64_t taken = sessions->window_given, window;
+    const struct session *it;
+
+    DL_FOREACH(sessions->unproven[WIRE_FETCHER], it)
+    {
+        taken += it->granted;
+    }
+    window = taken < budget(broker) ? budget(broker) - taken : 0;
+    window /= WINDOW_PART;
+    if (window > WINDOW_MAX)
+        return WINDOW_MAX;
+    return window < WINDOW_MIN ? WINDOW_MIN : window;
 }
 
-void
-window_open(struct broker *broker, struct session *fetcher)
+bool
+window_open(struct broker *broker, const struct session *fetcher)
 {
-    uint64_t left = budget(broker) - broker->sessions.window_given;
+    uint64_t given = broker->sessions.window_given + fetcher->granted;
 
-    fetcher->granted = left / WINDOW_PART;
-    if (fetcher->granted > WINDOW_MAX)
-        fetcher->granted = WINDOW_MAX;
-    if (fetcher->granted < WINDOW_MIN)
-        fetcher->granted = WINDOW_MIN;
-    broker->sessions.window_given += fetcher->granted;
+    if (given > budget(broker))
+        return false;
+    broker->sessions.window_given = given;
+    return true;
 }
 
 uint64_t
@@ -130,7 +142,7 @@ window_give(struct broker *broker, struct session *fetcher, uint64_t job,
     credit = find_credit(fetcher, job, attempt);
     if (credit) {
         credit->bytes += bytes;
-        if (credit->bytes >= window_of_job(fetcher) / CREDIT_PART)
+        if (credit->bytes >= fetcher->job_window / CREDIT_PART)
             fetcher->credit_is_due = true;
         return;
     }

@@ -13,12 +13,14 @@
 struct broker;
 struct session;
 
-// True when one more fetcher can have a window worth the name.
-bool window_has_room(const struct broker *broker);
+// The window that one more fetcher would get, beside those that were promised
+// to unproven ones: a promise takes nothing from the budget.
+uint64_t window_promise(const struct broker *broker);
 
-// Gives a new fetcher its first window (session->granted); it goes back to the
-// budget when the session ends.
-void window_open(struct broker *broker, struct session *fetcher);
+// Gives a fetcher its first window (session->granted, as promised); it goes
+// back to the budget when the session ends. Returns false when there is no room
+// for it any more.
+bool window_open(struct broker *broker, const struct session *fetcher);
 
 // The part of its window that one transfer may use.
 uint64_t window_of_job(const struct session *fetcher);

@@ -31,9 +31,9 @@ batches_make_id(char out_id[BATCH_ID_MAX + 1])
 
 // --- Requests ---
 
-static int
-call(struct remote *remote, Urlsum__V1__Request *request,
-     const Urlsum__V1__Batch **out_batch)
+int
+batches_call(struct remote *remote, Urlsum__V1__Request *request,
+             const Urlsum__V1__Batch **out_batch)
 {
     const Urlsum__V1__Reply *reply = NULL;
     int err = remote_call(remote, request, &reply);
@@ -64,7 +64,7 @@ batches_create(struct remote *remote, const char *id,
     create.options = (Urlsum__V1__BatchOptions *)(uintptr_t)options;
     request.what_case = URLSUM__V1__REQUEST__WHAT_CREATE;
     request.create = &create;
-    return call(remote, &request, out_batch);
+    return batches_call(remote, &request, out_batch);
 }
 
 int
@@ -78,7 +78,7 @@ batches_status(struct remote *remote, const char *id, uint32_t wait_ms,
     status.wait_ms = wait_ms;
     request.what_case = URLSUM__V1__REQUEST__WHAT_STATUS;
     request.status = &status;
-    return call(remote, &request, out_batch);
+    return batches_call(remote, &request, out_batch);
 }
 
 int
@@ -91,7 +91,7 @@ batches_cancel(struct remote *remote, const char *id,
     cancel.batch = (char *)(uintptr_t)id; // only packed
     request.what_case = URLSUM__V1__REQUEST__WHAT_CANCEL;
     request.cancel = &cancel;
-    return call(remote, &request, out_batch);
+    return batches_call(remote, &request, out_batch);
 }
 
 int
@@ -160,6 +160,15 @@ batches_show(const Urlsum__V1__Batch *batch, struct text *out)
                 "in hand     %" PRIu64 " fetching, %" PRIu64
                 " hashing, %" PRIu64 " waiting for a retry\n",
                 batch->fetching, batch->hashing, batch->retrying);
+    if (batch->hindrance[0]) {
+        text_puts(out, "in the way  ");
+        text_printable(out, batch->hindrance, strlen(batch->hindrance), 200);
+        if (batch->hindered_ms) {
+            text_puts(out, ", since ");
+            batches_show_time(batch->hindered_ms, out);
+        }
+        text_putc(out, '\n');
+    }
     text_puts(out, "algorithms  ");
     for (size_t i = 0; i < batch->n_algorithms; i++) {
         if (i)
@@ -227,5 +236,10 @@ batches_to_json(const Urlsum__V1__Batch *batch, struct json *json)
     json_u64(json, "fetching", batch->fetching);
     json_u64(json, "hashing", batch->hashing);
     json_u64(json, "retrying", batch->retrying);
+    if (batch->hindrance[0]) {
+        json_puts(json, "hindrance", batch->hindrance);
+        json_i64(json, "hindered_ms", batch->hindered_ms);
+        json_bool(json, "store_refuses", batch->store_refuses);
+    }
     json_close_object(json);
 }

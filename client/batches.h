@@ -14,6 +14,11 @@ struct text;
 // Makes a random id: 32 hex digits. Returns 0 or a negative errno.
 int batches_make_id(char out_id[BATCH_ID_MAX + 1]);
 
+// Sends a request whose reply is a batch, as all of these are. Errors are
+// remote_call()'s.
+int batches_call(struct remote *remote, Urlsum__V1__Request *request,
+                 const Urlsum__V1__Batch **out_batch);
+
 // CreateBatch, GetStatus (waiting up to wait_ms for the end) and CancelBatch.
 // *out_batch is valid until the next call of the remote. Errors are
 // remote_call()'s.

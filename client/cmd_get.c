@@ -9,6 +9,7 @@
 #include "client/remote.h"
 #include "client/say.h"
 #include "client/session.h"
+#include "client/watch.h"
 #include "common/clock.h"
 #include "common/log.h"
 
@@ -38,6 +39,7 @@ struct get {
     struct pull pull;
     struct output output;
     struct progress progress;
+    struct watch watch;
 };
 
 static const struct conf_option log_options[] = {
@@ -233,8 +235,10 @@ start(struct get *get)
         .by_seq = get->output_options.is_ordered,
         .is_quiet = get->output_options.is_quiet,
         .follows = true,
-        .wait_ms = shows_progress ? PROGRESS_WAIT_MS : SLEEP_MS,
+        .wait_ms = shows_progress ? PROGRESS_WAIT_MS : WATCH_WAIT_MS,
+        .watch = &get->watch,
     };
+    struct feed_batch batch = {.id = get->batch};
     int err;
 
     err = session_open(&get->session, &get->connection,
@@ -244,7 +248,7 @@ start(struct get *get)
     err = create_batch(get);
     if (err)
         return err;
-    err = feed_new(get->session.remote, get->list, get->batch, 0, &get->feed);
+    err = feed_new(get->session.remote, get->list, &batch, &get->feed);
     if (err) {
         say("out of memory");
         return EXIT_INCOMPLETE;
@@ -253,6 +257,7 @@ start(struct get *get)
                   clock_now_ms());
     say_set_progress(&get->progress);
     format_header(&get->format, &get->output.text);
+    watch_init(&get->watch, &get->session, get->batch, true, clock_now_ms());
     pull_init(&get->pull, get->session.remote, &config);
     pull_start(&get->pull);
     return 0;
@@ -289,8 +294,9 @@ fail_pull(struct get *get)
     int exit_code = EXIT_INCOMPLETE;
 
     if (get->pull.is_write_error) {
-        say("%s: write error: %s", get->output.name, strerror(-get->pull.err));
-        exit_code = EXIT_FAILED_URL;
+        exit_code = output_fail(&get->output, get->pull.err);
+        if (exit_code == EXIT_PIPE)
+            return exit_code;
     } else {
         say("batch %s: %s", get->batch,
             get->pull.err == -ENOMEM ? "out of memory" : get->pull.why);
@@ -352,7 +358,10 @@ turn(struct get *get)
         return EXIT_INCOMPLETE;
     }
     update_progress(get);
-    return 0;
+    err = watch_check(&get->watch, clock_now_ms());
+    if (err)
+        say_what_remains(get);
+    return err;
 }
 
 static int
@@ -367,10 +376,8 @@ run(struct get *get)
         return exit_code;
     progress_end(&get->progress, clock_now_ms());
     err = output_close(&get->output);
-    if (err) {
-        say("%s: write error: %s", get->output.name, strerror(-err));
-        return EXIT_FAILED_URL;
-    }
+    if (err)
+        return output_fail(&get->output, err);
     if (get->pull.cancelled || !feed_is_done(get->feed)) {
         say("batch %s was cancelled: %" PRIu64 " URLs have no digest",
             get->batch, get->pull.cancelled);

@@ -6,6 +6,7 @@
 #include "client/remote.h"
 #include "client/say.h"
 #include "client/session.h"
+#include "client/watch.h"
 #include "common/clock.h"
 
 #include <errno.h>
@@ -25,6 +26,7 @@ struct results {
     struct session session;
     struct output output;
     struct pull pull;
+    struct watch watch;
     struct progress progress;
 };
 
@@ -47,7 +49,8 @@ static const struct conf_table tables[] = {
 static const struct conf_program program = {
     .name = "urlsum results",
     .usage = "BATCH",
-    .doc = "Print the results that a batch has, from its first on."
+    .doc = "Print the results that a batch has, from its first on. Of a URL "
+           "that was retried it is the newest."
            "\v"
            "Failed URLs get a line each on stderr. With --ordered and without "
            "--follow it ends before the first URL that has no result yet.\n\n"
@@ -100,12 +103,15 @@ start_pull(struct results *results)
         .by_seq = results->output_options.is_ordered,
         .is_quiet = results->output_options.is_quiet,
         .follows = results->follows,
-        .wait_ms = shows_progress ? PROGRESS_WAIT_MS : SLEEP_MS,
+        .watch = results->follows ? &results->watch : NULL,
+        .wait_ms = shows_progress ? PROGRESS_WAIT_MS : WATCH_WAIT_MS,
     };
 
     progress_init(&results->progress, shows_progress ? STDERR_FILENO : -1,
                   clock_now_ms());
     say_set_progress(&results->progress);
+    watch_init(&results->watch, &results->session, results->batch, false,
+               clock_now_ms());
     pull_init(&results->pull, results->session.remote, &config);
     pull_start(&results->pull);
 }
@@ -124,10 +130,8 @@ turn(struct results *results)
         return session_take_signal(&results->session);
     if (err)
         return session_fail(&results->session, err, results->batch);
-    if (pull->is_write_error) {
-        say("%s: write error: %s", results->output.name, strerror(-pull->err));
-        return EXIT_FAILED_URL;
-    }
+    if (pull->is_write_error)
+        return output_fail(&results->output, pull->err);
     if (pull->err) {
         say("batch %s: %s", results->batch,
             pull->err == -ENOMEM ? "out of memory" : pull->why);
@@ -141,7 +145,7 @@ turn(struct results *results)
         .bytes = pull->counts.bytes,
     };
     progress_update(&results->progress, &numbers, clock_now_ms());
-    return 0;
+    return watch_check(&results->watch, clock_now_ms());
 }
 
 static int
@@ -159,13 +163,11 @@ run(struct results *results)
     if (exit_code)
         return exit_code;
     err = output_close(&results->output);
-    if (err) {
-        say("%s: write error: %s", results->output.name, strerror(-err));
-        return EXIT_FAILED_URL;
-    }
+    if (err)
+        return output_fail(&results->output, err);
     if (!pull->counts.is_finished || pull->counts.cancelled)
         return EXIT_INCOMPLETE;
-    return pull->failed ? EXIT_FAILED_URL : EXIT_GOOD;
+    return pull->counts.failed ? EXIT_FAILED_URL : EXIT_GOOD;
 }
 
 int

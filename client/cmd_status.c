@@ -5,6 +5,7 @@
 #include "client/remote.h"
 #include "client/say.h"
 #include "client/session.h"
+#include "client/waiting.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -15,6 +16,8 @@
 struct status {
     bool is_json;
     bool is_unfinished;
+    bool is_stuck;
+    int64_t max;
     struct connection_options connection;
     struct session session;
     struct output output;
@@ -24,11 +27,24 @@ static const struct conf_option status_options[] = {
     {.name = "json",
      .type = CONF_BOOL,
      .offset = offsetof(struct status, is_json),
-     .help = "One JSON object a batch and line"},
+     .help = "One JSON object a line: a batch, or with --stuck a URL"},
     {.name = "unfinished",
      .type = CONF_BOOL,
      .offset = offsetof(struct status, is_unfinished),
      .help = "List only batches that are not finished"},
+    {.name = "stuck",
+     .type = CONF_BOOL,
+     .offset = offsetof(struct status, is_stuck),
+     .help = "Also list what the batch still waits for, and why"},
+    {.name = "max",
+     .short_flag = 'n',
+     .type = CONF_INT,
+     .offset = offsetof(struct status, max),
+     .initial = "20",
+     .lowest = 1,
+     .highest = 1000,
+     .arg = "N",
+     .help = "With --stuck, at most N URLs"},
     {.name = NULL},
 };
 
@@ -43,6 +59,9 @@ static const struct conf_program program = {
     .usage = "[BATCH]",
     .doc = "Print how far a batch is, or list the broker's batches."
            "\v"
+           "--stuck lists URLs that are in a worker's hands first, those "
+           "without news for longest at the top, then those that wait for "
+           "their next try, then those that wait for their turn.\n\n"
            "Exit codes: 0; 2 usage, or no such batch; 3 no broker.",
     .tables = tables,
     .takes_arguments = true,
@@ -118,23 +137,50 @@ list_batches(struct status *status)
 }
 
 static int
-run(struct status *status, const char *id)
+show_stuck(struct status *status, const char *id)
+{
+    const Urlsum__V1__Waiting *waiting = NULL;
+    int err = waiting_get(status->session.remote, id, (uint32_t)status->max,
+                          &waiting);
+
+    if (err)
+        return err;
+    if (status->is_json) {
+        waiting_to_json(waiting, &status->output.text);
+        return 0;
+    }
+    batches_show(waiting->batch, &status->output.text);
+    waiting_show(waiting, &status->output.text);
+    return 0;
+}
+
+static int
+show_one(struct status *status, const char *id)
 {
     const Urlsum__V1__Batch *batch = NULL;
+    int err;
+
+    if (status->is_stuck)
+        return show_stuck(status, id);
+    err = batches_status(status->session.remote, id, 0, &batch);
+    if (!err)
+        show(status, batch);
+    return err;
+}
+
+static int
+run(struct status *status, const char *id)
+{
     int err;
 
     err = session_open(&status->session, &status->connection, NULL);
     if (err)
         return err;
     if (id)
-        err = batches_status(status->session.remote, id, 0, &batch);
+        err = show_one(status, id);
     else
         err = list_batches(status);
-    if (err)
-        return session_fail(&status->session, err, id);
-    if (id)
-        show(status, batch);
-    return 0;
+    return err ? session_fail(&status->session, err, id) : 0;
 }
 
 int
@@ -151,13 +197,15 @@ cmd_status(int argc, char **argv)
         say("status takes one BATCH, or none to list them");
         return EXIT_USAGE;
     }
+    if (status.is_stuck && first == argc) {
+        say("--stuck wants a BATCH; urlsum status --unfinished lists them");
+        return EXIT_USAGE;
+    }
     (void)output_open(&status.output, NULL); // stdout is open already
     exit_code = run(&status, first < argc ? argv[first] : NULL);
     err = output_close(&status.output);
-    if (err && !exit_code) {
-        say("%s: write error: %s", status.output.name, strerror(-err));
-        exit_code = EXIT_FAILED_URL;
-    }
+    if (err && !exit_code)
+        exit_code = output_fail(&status.output, err);
     session_close(&status.session);
     conf_fini(&program, &status);
     return exit_code;

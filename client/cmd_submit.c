@@ -27,7 +27,7 @@ struct submit {
 
     struct format format;
     char batch[BATCH_ID_MAX + 1];
-    uint64_t submitted; // before this run
+    struct feed_batch before; // this run
     struct session session;
     struct list *list;
     struct feed *feed;
@@ -157,10 +157,15 @@ find_batch(struct submit *submit)
             submit->batch);
         return EXIT_USAGE;
     }
-    submit->submitted = batch->submitted;
-    if (submit->submitted)
+    submit->before = (struct feed_batch){
+        .id = submit->batch,
+        .submitted = batch->submitted,
+        .list_hash = batch->list_hash,
+        .is_closed = batch->closed,
+    };
+    if (batch->submitted && !batch->closed)
         say("batch %s has %" PRIu64 " URLs already; going on behind them",
-            submit->batch, submit->submitted);
+            submit->batch, batch->submitted);
     return 0;
 }
 
@@ -173,11 +178,7 @@ print_id(const struct submit *submit)
 
     text_printf(&output.text, "%s\n", submit->batch);
     err = err ? err : output_close(&output);
-    if (err) {
-        say("%s: write error: %s", output.name, strerror(-err));
-        return EXIT_FAILED_URL;
-    }
-    return 0;
+    return err ? output_fail(&output, err) : 0;
 }
 
 static void
@@ -244,8 +245,8 @@ run(struct submit *submit)
         exit_code = print_id(submit);
     if (exit_code)
         return exit_code;
-    if (feed_new(submit->session.remote, submit->list, submit->batch,
-                 submit->submitted, &submit->feed)) {
+    if (feed_new(submit->session.remote, submit->list, &submit->before,
+                 &submit->feed)) {
         say("out of memory");
         return EXIT_INCOMPLETE;
     }
@@ -254,6 +255,9 @@ run(struct submit *submit)
     say_set_progress(&submit->progress);
     while (!exit_code && !feed_is_done(submit->feed))
         exit_code = turn(submit);
+    if (!exit_code && submit->before.is_closed)
+        say("batch %s had this list already: %" PRIu64 " URLs", submit->batch,
+            submit->before.submitted);
     return exit_code;
 }
 

@@ -4,13 +4,13 @@
 #include "client/remote.h"
 #include "client/say.h"
 #include "client/session.h"
+#include "client/watch.h"
 #include "common/clock.h"
 
 #include <inttypes.h>
 #include <string.h>
 #include <unistd.h>
 
-#define WAIT_MS 60000 // the longest that a broker waits
 #define PROGRESS_WAIT_MS 500
 
 struct wait {
@@ -19,6 +19,7 @@ struct wait {
     struct connection_options connection;
     struct session session;
     struct progress progress;
+    struct watch watch;
 };
 
 static const struct conf_option wait_options[] = {
@@ -77,7 +78,8 @@ update_progress(struct wait *wait, const Urlsum__V1__Batch *batch)
 static uint32_t
 next_wait_ms(const struct wait *wait, uint64_t start_ms)
 {
-    uint64_t wait_ms = wait->progress.fd >= 0 ? PROGRESS_WAIT_MS : WAIT_MS;
+    uint64_t wait_ms =
+        wait->progress.fd >= 0 ? PROGRESS_WAIT_MS : WATCH_WAIT_MS;
     uint64_t gone_ms = clock_now_ms() - start_ms;
     uint64_t limit_ms = (uint64_t)wait->timeout_ms;
 
@@ -99,6 +101,7 @@ run(struct wait *wait, const char *id)
     err = session_open(&wait->session, &wait->connection, NULL);
     if (err)
         return err;
+    watch_init(&wait->watch, &wait->session, id, false, clock_now_ms());
     for (;;) {
         err = batches_status(wait->session.remote, id, wait_ms, &batch);
         if (err)
@@ -106,6 +109,10 @@ run(struct wait *wait, const char *id)
         if (batch->finished_ms)
             break;
         update_progress(wait, batch);
+        watch_note(&wait->watch, batch, clock_now_ms());
+        err = watch_check(&wait->watch, clock_now_ms());
+        if (err)
+            return err;
         wait_ms = next_wait_ms(wait, start_ms);
         if (!wait_ms)
             break;

@@ -120,10 +120,8 @@ cmd_workers(int argc, char **argv)
     (void)output_open(&workers.output, NULL); // stdout is open already
     exit_code = run(&workers);
     err = output_close(&workers.output);
-    if (err && !exit_code) {
-        say("%s: write error: %s", workers.output.name, strerror(-err));
-        exit_code = EXIT_FAILED_URL;
-    }
+    if (err && !exit_code)
+        exit_code = output_fail(&workers.output, err);
     session_close(&workers.session);
     conf_fini(&program, &workers);
     return exit_code;

@@ -17,6 +17,8 @@ int cmd_status(int argc, char **argv);
 int cmd_results(int argc, char **argv);
 int cmd_wait(int argc, char **argv);
 int cmd_cancel(int argc, char **argv);
+int cmd_retry(int argc, char **argv);
+int cmd_rm(int argc, char **argv);
 int cmd_workers(int argc, char **argv);
 
 #endif

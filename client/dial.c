@@ -76,12 +76,14 @@ dial_open(struct dial *dial, void *zmq, const char *endpoint)
 void
 dial_close(struct dial *dial)
 {
+    // The monitor ends before its reader: libzmq's thread would wait for ever
+    // to tell a reader that is gone.
+    if (dial->socket)
+        (void)zmq_socket_monitor(dial->socket, NULL, 0);
     if (dial->monitor)
         (void)zmq_close(dial->monitor); // ours, open: cannot fail
-    if (dial->socket) {
-        (void)zmq_socket_monitor(dial->socket, NULL, 0); // ends the monitor
+    if (dial->socket)
         (void)zmq_close(dial->socket);
-    }
     *dial = (struct dial){0};
 }
 

@@ -3,6 +3,7 @@
 #include "client/list.h"
 #include "client/remote.h"
 #include "common/limits.h"
+#include "common/list_hash.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -12,7 +13,8 @@
 #include <string.h>
 
 #define MESSAGE_URLS_MAX 1000
-#define MESSAGE_BYTES_MAX ((size_t)256 * 1024)
+// With the last URL, which may be as long as any, below SUBMIT_BYTES_MAX.
+#define MESSAGE_BYTES_MAX ((size_t)60 * 1024)
 #define WINDOW 4
 // Lines skipped or read in one step, so that results get their turn.
 #define STEP_URLS_MAX 8000
@@ -20,10 +22,10 @@
 struct feed {
     struct remote *remote;
     struct list *list;
-    const char *batch;
-    uint64_t read;      // lines taken from the list
-    uint64_t skip;      // of these, what the batch had before
-    uint64_t submitted; // acknowledged
+    struct feed_batch batch; // as it was before
+    uint64_t read;           // lines taken from the list
+    uint64_t hash;           // of these
+    uint64_t submitted;      // acknowledged
     size_t unanswered;
     bool is_list_read;
     bool waits_for_list; // its next line is not there yet
@@ -50,8 +52,8 @@ fail(struct feed *feed, int err, const char *why)
 }
 
 int
-feed_new(struct remote *remote, struct list *list, const char *batch,
-         uint64_t submitted, struct feed **out_feed)
+feed_new(struct remote *remote, struct list *list,
+         const struct feed_batch *batch, struct feed **out_feed)
 {
     struct feed *feed = calloc(1, sizeof(*feed));
 
@@ -59,9 +61,9 @@ feed_new(struct remote *remote, struct list *list, const char *batch,
         return -ENOMEM;
     feed->remote = remote;
     feed->list = list;
-    feed->batch = batch;
-    feed->skip = submitted;
-    feed->submitted = submitted;
+    feed->batch = *batch;
+    feed->hash = LIST_HASH_EMPTY;
+    feed->submitted = batch->submitted;
     *out_feed = feed;
     return 0;
 }
@@ -76,14 +78,27 @@ feed_free(struct feed **feed)
 // --- Sending ---
 
 static void
+on_error(struct feed *feed, const Urlsum__V1__Error *error)
+{
+    const char *text = remote_error_text(feed->remote, error);
+    char why[sizeof(feed->why)];
+
+    if (error->code != URLSUM__V1__ERROR__CODE__CONFLICT) {
+        (void)fail(feed, -EREMOTE, text);
+        return;
+    }
+    (void)snprintf(why, sizeof(why), "batch %s: %s", feed->batch.id, text);
+    (void)fail(feed, -ERANGE, why);
+}
+
+static void
 on_submitted(void *arg, const Urlsum__V1__Reply *reply)
 {
     struct feed *feed = arg;
 
     feed->unanswered--;
     if (reply->what_case == URLSUM__V1__REPLY__WHAT_ERROR)
-        (void)fail(feed, -EREMOTE,
-                   remote_error_text(feed->remote, reply->error));
+        on_error(feed, reply->error);
     else if (reply->what_case == URLSUM__V1__REPLY__WHAT_BATCH &&
              reply->batch->submitted > feed->submitted)
         feed->submitted = reply->batch->submitted;
@@ -96,8 +111,7 @@ on_closed(void *arg, const Urlsum__V1__Reply *reply)
 
     feed->unanswered--;
     if (reply->what_case == URLSUM__V1__REPLY__WHAT_ERROR)
-        (void)fail(feed, -EREMOTE,
-                   remote_error_text(feed->remote, reply->error));
+        on_error(feed, reply->error);
     else
         feed->is_closed = true;
 }
@@ -108,7 +122,7 @@ send_message(struct feed *feed)
     Urlsum__V1__Request request = URLSUM__V1__REQUEST__INIT;
     Urlsum__V1__SubmitUrls submit = URLSUM__V1__SUBMIT_URLS__INIT;
 
-    submit.batch = (char *)(uintptr_t)feed->batch; // packed, not changed
+    submit.batch = (char *)(uintptr_t)feed->batch.id; // packed, not changed
     submit.first_seq = feed->read - feed->urls_len;
     submit.n_urls = feed->urls_len;
     submit.urls = feed->urls;
@@ -129,8 +143,10 @@ send_close(struct feed *feed)
     Urlsum__V1__Request request = URLSUM__V1__REQUEST__INIT;
     Urlsum__V1__CloseBatch close = URLSUM__V1__CLOSE_BATCH__INIT;
 
-    close.batch = (char *)(uintptr_t)feed->batch; // packed, not changed
+    close.batch = (char *)(uintptr_t)feed->batch.id; // packed, not changed
     close.size = feed->read;
+    close.list_hash_is_case = URLSUM__V1__CLOSE_BATCH__LIST_HASH_IS_LIST_HASH;
+    close.list_hash = feed->hash;
     request.what_case = URLSUM__V1__REQUEST__WHAT_CLOSE;
     request.close = &close;
     if (remote_send(feed->remote, &request, on_closed, feed))
@@ -151,12 +167,58 @@ is_readable(int fd)
 }
 
 static void
+refuse_list(struct feed *feed, const char *how)
+{
+    char why[sizeof(feed->why)];
+
+    (void)snprintf(why, sizeof(why),
+                   "the list is not the one that batch %s was begun with: %s; "
+                   "give that list, or another --id",
+                   feed->batch.id, how);
+    (void)fail(feed, -ERANGE, why);
+}
+
+// The last line that the batch has was read: all of them must be the same.
+static void
+check_begin(struct feed *feed)
+{
+    char how[80];
+
+    if (feed->read != feed->batch.submitted || !feed->batch.list_hash ||
+        feed->hash == feed->batch.list_hash)
+        return;
+    (void)snprintf(how, sizeof(how), "its first %" PRIu64 " URLs differ",
+                   feed->batch.submitted);
+    refuse_list(feed, how);
+}
+
+static bool
+may_add(struct feed *feed)
+{
+    char how[120];
+
+    if (!feed->batch.is_closed)
+        return true;
+    (void)snprintf(how, sizeof(how),
+                   "the batch is complete with %" PRIu64
+                   " URLs, and the list has more",
+                   feed->batch.submitted);
+    refuse_list(feed, how);
+    return false;
+}
+
+static void
 add_url(struct feed *feed, const char *url, size_t len)
 {
     uint8_t *to = feed->bytes + feed->bytes_len;
 
     feed->read++;
-    if (feed->read <= feed->skip)
+    feed->hash = list_hash_add(feed->hash, url, len);
+    if (feed->read <= feed->batch.submitted) {
+        check_begin(feed);
+        return;
+    }
+    if (!may_add(feed))
         return;
     if (len)
         memcpy(to, url, len);
@@ -180,7 +242,7 @@ fill(struct feed *feed)
     int got = 1;
 
     feed->waits_for_list = false;
-    for (int i = 0; i < STEP_URLS_MAX && !is_full(feed); i++) {
+    for (int i = 0; i < STEP_URLS_MAX && !is_full(feed) && !feed->err; i++) {
         got = list_next(feed->list, &url, &len);
         if (got == 1) {
             add_url(feed, url, len > URL_BYTES_MAX ? URL_BYTES_MAX + 1 : len);
@@ -195,12 +257,13 @@ fill(struct feed *feed)
     else if (got < 0)
         return fail(feed, -EIO, list_error(feed->list));
     feed->is_list_read = got == 0;
-    if (feed->is_list_read && feed->read < feed->skip) {
-        (void)snprintf(feed->why, sizeof(feed->why),
-                       "the list has %" PRIu64 " URLs but batch %s has %" PRIu64
-                       " already: is it the same list?",
-                       feed->read, feed->batch, feed->skip);
-        feed->err = -ERANGE;
+    if (feed->is_list_read && feed->read < feed->batch.submitted) {
+        char how[120];
+
+        (void)snprintf(how, sizeof(how),
+                       "it has %" PRIu64 " URLs but the batch has %" PRIu64,
+                       feed->read, feed->batch.submitted);
+        refuse_list(feed, how);
     }
     return feed->err;
 }

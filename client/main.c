@@ -3,6 +3,7 @@
 #include "common/program.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -14,7 +15,9 @@ const struct command commands[] = {
     {"results", "print what a batch has so far, or --follow it to its end",
      cmd_results},
     {"wait", "wait until a batch is finished", cmd_wait},
+    {"retry", "queue a batch's failed URLs again", cmd_retry},
     {"cancel", "cancel a batch", cmd_cancel},
+    {"rm", "remove finished batches and their results", cmd_rm},
     {"workers", "which fetchers and hashers a broker has", cmd_workers},
     {NULL, NULL, NULL},
 };
@@ -24,7 +27,7 @@ static const char help_head[] =
     "       urlsum SUBCOMMAND [OPTION...] [BATCH]\n"
     "sha512sum for URLs: fetches each URL and prints the digest of its body.\n"
     "\n"
-    "Subcommands (urlsum SUBCOMMAND --help says more):\n";
+    "Subcommands (urlsum help SUBCOMMAND says more):\n";
 
 static const char help_tail[] =
     "\n"
@@ -42,7 +45,8 @@ static const char help_tail[] =
     "\n"
     "Exit codes: 0 every URL has its digest; 1 a URL failed (its reason is on\n"
     "stderr) or results could not be written; 2 usage; 3 no broker, or the\n"
-    "batch is not complete; 130 interrupted (a broker's batch goes on).\n"
+    "batch is not complete; 130 interrupted, 143 terminated (a broker's batch\n"
+    "goes on).\n"
     "\n"
     "robots.txt is not consulted: the list is explicit, as with curl.\n";
 
@@ -65,6 +69,48 @@ find_command(const char *name)
     return NULL;
 }
 
+static int
+help(int argc, char **argv)
+{
+    const struct command *command;
+    char *args[] = {NULL, (char[]){"--help"}, NULL};
+
+    if (argc < 2) {
+        print_help(stdout);
+        return fflush(stdout) ? EXIT_FAILED_URL : EXIT_GOOD;
+    }
+    command = find_command(argv[1]);
+    if (!command || argc > 2) {
+        (void)fprintf(stderr, "urlsum: help takes one subcommand\n"
+                              "Try 'urlsum --help'\n");
+        return EXIT_USAGE;
+    }
+    args[0] = argv[1];
+    return command->run(2, args);
+}
+
+// Ends as every filter does when its reader went away.
+static int
+end_by_pipe(void)
+{
+    sigset_t set;
+
+    (void)sigemptyset(&set); // valid numbers: cannot fail
+    (void)sigaddset(&set, SIGPIPE);
+    if (signal(SIGPIPE, SIG_DFL) != SIG_ERR &&
+        sigprocmask(SIG_UNBLOCK, &set, NULL) == 0)
+        (void)raise(SIGPIPE);
+    return EXIT_PIPE;
+}
+
+static int
+run(const struct command *command, int argc, char **argv)
+{
+    int exit_code = command->run(argc, argv);
+
+    return exit_code == EXIT_PIPE ? end_by_pipe() : exit_code;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -78,7 +124,9 @@ main(int argc, char **argv)
     }
     command = find_command(argv[1]);
     if (command)
-        return command->run(argc - 1, argv + 1);
+        return run(command, argc - 1, argv + 1);
+    if (strcmp(argv[1], "help") == 0)
+        return help(argc - 1, argv + 1);
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
         print_help(stdout);
         return fflush(stdout) ? EXIT_FAILED_URL : EXIT_GOOD;
@@ -91,5 +139,5 @@ main(int argc, char **argv)
                       argv[1]);
         return EXIT_USAGE;
     }
-    return cmd_get(argc, argv);
+    return run(&commands[0], argc, argv);
 }

@@ -177,16 +177,6 @@ options_is_given(const struct given *given, const char *name)
     return false;
 }
 
-bool
-options_is_flag(const struct given *given, const char *name)
-{
-    for (size_t i = 0; i < given->len; i++) {
-        if (given->by_flag[i] && strcmp(given->names[i], name) == 0)
-            return true;
-    }
-    return false;
-}
-
 void
 options_to_batch(const struct given *given, const struct batch_options *batch,
                  const struct transfer_options *transfer,

@@ -67,7 +67,6 @@ struct given {
 void options_note_given(struct given *given, const struct conf_option *row,
                         bool by_flag);
 bool options_is_given(const struct given *given, const char *name);
-bool options_is_flag(const struct given *given, const char *name);
 
 // Fills *out_options with what the user gave.
 void options_to_batch(const struct given *given,

@@ -110,3 +110,12 @@ output_leave(struct output *output)
 {
     return output->fd < 0 ? 0 : close_file(output, output_flush(output));
 }
+
+int
+output_fail(const struct output *output, int err)
+{
+    if (err == -EPIPE)
+        return EXIT_PIPE;
+    say("%s: write error: %s", output->name, strerror(-err));
+    return EXIT_FAILED_URL;
+}

@@ -34,4 +34,8 @@ int output_close(struct output *output) __attribute__((warn_unused_result));
 // held.
 int output_leave(struct output *output) __attribute__((warn_unused_result));
 
+// What a failed write comes to: says it, and returns the exit code. A reader
+// that went away (`| head`) is not worth a word.
+int output_fail(const struct output *output, int err);
+
 #endif

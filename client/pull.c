@@ -4,6 +4,8 @@
 #include "client/output.h"
 #include "client/remote.h"
 #include "client/say.h"
+#include "client/watch.h"
+#include "common/clock.h"
 #include "proto/fail.h"
 
 #include <errno.h>
@@ -36,7 +38,7 @@ pull_start(struct pull *pull)
 }
 
 static void
-note_counts(struct pull *pull, const Urlsum__V1__Batch *batch)
+note_batch(struct pull *pull, const Urlsum__V1__Batch *batch)
 {
     pull->counts = (struct pull_counts){
         .done = batch->done,
@@ -47,6 +49,8 @@ note_counts(struct pull *pull, const Urlsum__V1__Batch *batch)
         .is_closed = batch->closed,
         .is_finished = batch->finished_ms != 0,
     };
+    if (pull->config.watch)
+        watch_note(pull->config.watch, batch, clock_now_ms());
 }
 
 static void
@@ -106,7 +110,7 @@ on_page(void *arg, const Urlsum__V1__Reply *reply)
     }
     pull->cursor = page->cursor;
     if (page->batch)
-        note_counts(pull, page->batch);
+        note_batch(pull, page->batch);
     pull->is_ended = page->end || (!pull->config.follows && !page->n_records);
     if (!pull->is_ended)
         pull_start(pull); // the broker makes the next page meanwhile

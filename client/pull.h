@@ -10,6 +10,7 @@
 struct remote;
 struct format;
 struct output;
+struct watch;
 
 // What a batch's row says, as of the last reply that had one.
 struct pull_counts {
@@ -21,6 +22,7 @@ struct pull_config {
     const char *batch;           // borrowed
     const struct format *format; // borrowed
     struct output *output;       // borrowed
+    struct watch *watch;         // borrowed; sees each page's batch. NULL: none
     bool by_seq;
     bool is_quiet;    // no line on stderr for a failed URL
     bool follows;     // waits for what is not there yet, up to the end

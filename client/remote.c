@@ -2,9 +2,10 @@
 
 #include "client/arena.h"
 #include "client/dial.h"
-#include "client/text.h"
+#include "client/refusal.h"
 #include "common/clock.h"
 #include "common/endpoint.h"
+#include "common/frames.h"
 #include "common/limits.h"
 
 #include <assert.h>
@@ -21,6 +22,8 @@
 #define AGAIN_MS 1000
 // Pause before a new socket, so that a peer that hangs up costs no CPU.
 #define REOPEN_MS 100
+// Trouble that ends sooner is not worth a word: brokers are started again.
+#define TROUBLE_MS 2000
 // Replies handled in one call, so that other items get their turn.
 #define REPLIES_MAX 32
 
@@ -40,6 +43,9 @@ struct remote {
     char endpoint[ENDPOINT_MAX];
     int64_t connect_wait_ms, broker_wait_ms;
     int interrupt_fd;
+    void (*on_trouble)(void *arg, const char *why);
+    void *trouble_arg;
+    bool has_told; // of trouble that is not over
 
     bool is_connected;
     bool was_answered;   // a broker spoke to us at least once
@@ -71,6 +77,26 @@ fail(struct remote *remote, int err, const char *fmt, ...)
     va_end(args);
     remote->err = err;
     return err;
+}
+
+// --- Trouble ---
+
+static void
+tell_trouble(struct remote *remote, const char *why)
+{
+    if (remote->has_told || !remote->on_trouble)
+        return;
+    remote->has_told = true;
+    remote->on_trouble(remote->trouble_arg, why);
+}
+
+static void
+tell_over(struct remote *remote)
+{
+    if (!remote->has_told || remote->refused_ms || remote->lost_ms)
+        return;
+    remote->has_told = false;
+    remote->on_trouble(remote->trouble_arg, NULL);
 }
 
 // --- The socket ---
@@ -166,6 +192,8 @@ remote_new(void *zmq, const struct remote_config *config,
     remote->connect_wait_ms = config->connect_wait_ms;
     remote->broker_wait_ms = config->broker_wait_ms;
     remote->interrupt_fd = config->interrupt_fd;
+    remote->on_trouble = config->on_trouble;
+    remote->trouble_arg = config->arg;
     remote->next_id = 1;
     (void)snprintf(remote->why, sizeof(remote->why),
                    "the broker answered something else than was asked");
@@ -194,21 +222,9 @@ remote_free(struct remote **remote)
 }
 
 const char *
-remote_endpoint(const struct remote *remote)
-{
-    return remote->endpoint;
-}
-
-const char *
 remote_error(const struct remote *remote)
 {
     return remote->why;
-}
-
-size_t
-remote_unanswered(const struct remote *remote)
-{
-    return remote->requests_len;
 }
 
 int
@@ -239,11 +255,15 @@ remote_send(struct remote *remote, Urlsum__V1__Request *request,
 
 // --- Replies ---
 
+// Whether a submission that goes before is still to be answered. It was refused
+// at least once, or it would have been answered first: refused, and perhaps
+// sent again while the broker's word on this one was on its way.
 static bool
-has_deferred_before(const struct remote *remote, const struct request *request)
+has_submission_before(const struct remote *remote,
+                      const struct request *request)
 {
     for (size_t i = 0; i < remote->requests_len; i++) {
-        if (remote->requests[i].is_deferred &&
+        if (remote->requests[i].what == URLSUM__V1__REQUEST__WHAT_SUBMIT &&
             remote->requests[i].id < request->id)
             return true;
     }
@@ -257,7 +277,7 @@ defer(struct remote *remote, struct request *request,
 {
     bool is_gap = error->code == URLSUM__V1__ERROR__CODE__CONFLICT &&
                   request->what == URLSUM__V1__REQUEST__WHAT_SUBMIT &&
-                  has_deferred_before(remote, request);
+                  has_submission_before(remote, request);
 
     if (error->code != URLSUM__V1__ERROR__CODE__UNAVAILABLE && !is_gap)
         return false;
@@ -265,6 +285,8 @@ defer(struct remote *remote, struct request *request,
         remote->refused_ms = now_ms;
     if (now_ms - remote->refused_ms >= (uint64_t)remote->broker_wait_ms)
         return false;
+    if (!is_gap && now_ms - remote->refused_ms >= TROUBLE_MS)
+        tell_trouble(remote, remote_error_text(remote, error));
     request->is_deferred = true;
     remote->again_ms = now_ms + AGAIN_MS;
     return true;
@@ -339,6 +361,7 @@ handle_reply(struct remote *remote, const Urlsum__V1__Reply *reply,
                !has_deferred_beside(remote, request)) {
         remote->refused_ms = 0;
     }
+    tell_over(remote);
     taken = take_request(remote, request);
     free(taken.bytes);
     taken.fn(taken.arg, reply);
@@ -349,22 +372,21 @@ handle_reply(struct remote *remote, const Urlsum__V1__Reply *reply,
 static int
 take_reply(struct remote *remote, uint64_t now_ms)
 {
-    Urlsum__V1__Reply *reply;
-    zmq_msg_t message;
+    Urlsum__V1__Reply *reply = NULL;
+    struct frames frames;
     int err;
 
     if (!remote->dial.socket)
         return 0;
-    (void)zmq_msg_init(&message); // cannot fail
-    if (zmq_msg_recv(&message, remote->dial.socket, ZMQ_DONTWAIT) < 0) {
-        (void)zmq_msg_close(&message);
+    err = frames_recv(remote->dial.socket, &frames);
+    if (err && err != -EMSGSIZE)
         return 0;
-    }
     arena_reset(&remote->arena);
-    reply = urlsum__v1__reply__unpack(&remote->arena.allocator,
-                                      zmq_msg_size(&message),
-                                      zmq_msg_data(&message));
-    (void)zmq_msg_close(&message);
+    if (frames.len == 1)
+        reply = urlsum__v1__reply__unpack(&remote->arena.allocator,
+                                          zmq_msg_size(&frames.parts[0]),
+                                          zmq_msg_data(&frames.parts[0]));
+    frames_close(&frames);
     if (!reply || reply->what_case == URLSUM__V1__REPLY__WHAT__NOT_SET)
         return fail(remote, -EPROTO,
                     "%s does not answer as a broker's client endpoint does",
@@ -374,6 +396,16 @@ take_reply(struct remote *remote, uint64_t now_ms)
 }
 
 // --- Waiting ---
+
+// When to tell that the broker went away; 0: there is no such time.
+static uint64_t
+tell_lost_at(const struct remote *remote)
+{
+    if (!remote->lost_ms || !remote->was_answered || remote->has_told ||
+        !remote->requests_len)
+        return 0;
+    return remote->lost_ms + TROUBLE_MS;
+}
 
 // When the broker is to be given up; UINT64_MAX: there is no such time.
 static uint64_t
@@ -401,7 +433,10 @@ give_up(struct remote *remote)
                     "the broker at %s went away and did not come back for "
                     "%" PRId64 " s",
                     remote->endpoint, remote->broker_wait_ms / 1000);
-    return fail(remote, -EHOSTUNREACH, "no broker answers at %s",
+    return fail(remote, -EHOSTUNREACH,
+                "no broker answers at %s; --broker wants the endpoint of a "
+                "running urlsum-broker: tcp://HOST, tcp://HOST:PORT or "
+                "ipc://PATH",
                 remote->endpoint);
 }
 
@@ -425,6 +460,13 @@ run_timers(struct remote *remote, uint64_t now_ms)
     }
     if (remote->again_ms && now_ms >= remote->again_ms)
         send_deferred(remote);
+    if (tell_lost_at(remote) && now_ms >= tell_lost_at(remote)) {
+        char why[ENDPOINT_MAX + 40];
+
+        (void)snprintf(why, sizeof(why), "the broker at %s is away",
+                       remote->endpoint);
+        tell_trouble(remote, why);
+    }
     if (now_ms >= give_up_at(remote))
         return give_up(remote);
     return 0;
@@ -463,6 +505,7 @@ remote_wait(struct remote *remote, zmq_pollitem_t *others, size_t len,
     until = earlier(until, remote->reopen_ms);
     until = earlier(until, remote->again_ms);
     until = earlier(until, give_up_at(remote));
+    until = earlier(until, tell_lost_at(remote));
     if (remote->dial.socket)
         items[own++] = (zmq_pollitem_t){remote->dial.socket, -1, ZMQ_POLLIN, 0};
     if (remote->dial.monitor)
@@ -526,8 +569,7 @@ remote_call(struct remote *remote, Urlsum__V1__Request *request,
         const Urlsum__V1__Error *error = call.reply->error;
 
         (void)remote_error_text(remote, error); // which is remote_error() now
-        return error->code == URLSUM__V1__ERROR__CODE__NO_SUCH_BATCH ? -ENOENT
-                                                                     : -EREMOTE;
+        return refusal_errno(error);
     }
     *out_reply = call.reply;
     return 0;
@@ -536,27 +578,6 @@ remote_call(struct remote *remote, Urlsum__V1__Request *request,
 const char *
 remote_error_text(struct remote *remote, const Urlsum__V1__Error *error)
 {
-    static const char *const codes[] = {
-        [URLSUM__V1__ERROR__CODE__UNSPECIFIED] = "error",
-        [URLSUM__V1__ERROR__CODE__BAD_REQUEST] = "bad request",
-        [URLSUM__V1__ERROR__CODE__NO_SUCH_BATCH] = "no such batch",
-        [URLSUM__V1__ERROR__CODE__CONFLICT] = "conflict",
-        [URLSUM__V1__ERROR__CODE__UNAVAILABLE] = "not available",
-        [URLSUM__V1__ERROR__CODE__TOO_LARGE] = "too large",
-        [URLSUM__V1__ERROR__CODE__VERSION] = "version",
-    };
-    size_t code = (size_t)error->code;
-    struct text text = {0};
-
-    text_puts(&text, "the broker says: ");
-    if (error->text[0])
-        text_printable(&text, error->text, strlen(error->text), 800);
-    else
-        text_puts(&text, code < sizeof(codes) / sizeof(*codes) ? codes[code]
-                                                               : "error");
-    text_putc(&text, '\0');
-    (void)snprintf(remote->why, sizeof(remote->why), "%s",
-                   text.is_broken ? "out of memory" : text.at);
-    text_fini(&text);
+    refusal_text(error, remote->why, sizeof(remote->why));
     return remote->why;
 }

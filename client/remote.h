@@ -24,6 +24,10 @@ struct remote_config {
     int64_t connect_wait_ms; // until the broker is reached the first time
     int64_t broker_wait_ms;  // for it to come back, or to store again
     int interrupt_fd; // ends remote_call() when it becomes readable; -1: none
+    // Called when the broker has not answered, or not stored, for two seconds,
+    // with a printable phrase; and with NULL when that is over. NULL is fine.
+    void (*on_trouble)(void *arg, const char *why);
+    void *arg;
 };
 
 // Makes the socket and begins to connect. Returns 0, -EINVAL (endpoint), or
@@ -44,9 +48,6 @@ typedef void remote_reply_fn(void *arg, const Urlsum__V1__Reply *reply);
 int remote_send(struct remote *remote, Urlsum__V1__Request *request,
                 remote_reply_fn *fn, void *arg);
 
-// Requests without a reply so far.
-size_t remote_unanswered(const struct remote *remote);
-
 // Sleeps until something happened here or at one of the other items, at most
 // timeout_ms; handles replies. Returns 0 (revents of the items are set),
 // -EHOSTUNREACH when the broker is given up, -EPROTO when what answers is not a
@@ -60,7 +61,8 @@ bool remote_has_input(struct remote *remote);
 // One request, one reply, waited for. *out_reply is valid until the next call
 // of remote_wait() or remote_call() and is never an Error: that becomes
 // -EREMOTE, and remote_error() the broker's sentence (-ENOENT for
-// NO_SUCH_BATCH). -EINTR: the interrupt came first.
+// NO_SUCH_BATCH, -EEXIST for CONFLICT, -EINVAL for BAD_REQUEST). -EINTR: the
+// interrupt came first.
 int remote_call(struct remote *remote, Urlsum__V1__Request *request,
                 const Urlsum__V1__Reply **out_reply)
     __attribute__((warn_unused_result));
@@ -71,8 +73,5 @@ const char *remote_error(const struct remote *remote);
 // A broker's Error as such a sentence, into a buffer of its own.
 const char *remote_error_text(struct remote *remote,
                               const Urlsum__V1__Error *error);
-
-// The endpoint as resolved.
-const char *remote_endpoint(const struct remote *remote);
 
 #endif

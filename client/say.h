@@ -13,6 +13,7 @@ enum exit_code {
     EXIT_USAGE = 2,
     EXIT_INCOMPLETE = 3, // broker unreachable, or the batch is not finished
     EXIT_SIGNAL = 128,   // + the signal's number: 130 is SIGINT
+    EXIT_PIPE = 141,     // nobody reads the results any more, as SIGPIPE says
 };
 
 // The progress line that has to make way for every line. NULL: none.

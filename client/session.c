@@ -10,6 +10,12 @@
 #include <string.h>
 #include <unistd.h>
 
+static void
+on_trouble(void *arg, const char *why)
+{
+    session_say_trouble(arg, why);
+}
+
 static int
 open_all(struct session *session, const struct connection_options *connection,
          struct embed_config *embed_config)
@@ -19,6 +25,8 @@ open_all(struct session *session, const struct connection_options *connection,
             connection->broker ? connection->broker : OPTIONS_BROKER_DEFAULT,
         .connect_wait_ms = connection->connect_wait_ms,
         .broker_wait_ms = connection->broker_wait_ms,
+        .on_trouble = on_trouble,
+        .arg = session,
     };
     int err;
 
@@ -52,7 +60,10 @@ session_open(struct session *session,
 {
     int err;
 
-    *session = (struct session){.signal_fd = -1};
+    *session = (struct session){
+        .signal_fd = -1,
+        .broker_wait_ms = connection->broker_wait_ms,
+    };
     err = open_all(session, connection, embed_config);
     if (err < 0) {
         say("cannot start: %s", strerror(-err));
@@ -73,6 +84,22 @@ session_close(struct session *session)
     *session = (struct session){.signal_fd = -1};
 }
 
+void
+session_say_trouble(struct session *session, const char *why)
+{
+    if (why && !session->has_said_trouble && session->embed)
+        say("the temporary queue (in TMPDIR, else /var/tmp) cannot be written: "
+            "%s; waiting up to %" PRId64 " s for it (--broker-wait)",
+            why, session->broker_wait_ms / 1000);
+    else if (why && !session->has_said_trouble)
+        say("%s; nothing is lost, waiting up to %" PRId64
+            " s for it (--broker-wait)",
+            why, session->broker_wait_ms / 1000);
+    else if (!why && session->has_said_trouble)
+        say("the %s works again", session->embed ? "queue" : "broker");
+    session->has_said_trouble = why != NULL;
+}
+
 int
 session_take_signal(struct session *session)
 {
@@ -90,7 +117,8 @@ session_fail(struct session *session, int err, const char *batch)
         say("batch %s: %s", batch, remote_error(session->remote));
     else
         say("%s", remote_error(session->remote));
-    return err == -ENOENT ? EXIT_USAGE : EXIT_INCOMPLETE;
+    return err == -ENOENT || err == -EEXIST || err == -EINVAL ? EXIT_USAGE
+                                                              : EXIT_INCOMPLETE;
 }
 
 void

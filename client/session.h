@@ -4,6 +4,7 @@
 #define CLIENT_SESSION_H
 #include "client/options.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct remote;
@@ -15,6 +16,8 @@ struct session {
     struct remote *remote;
     struct embed *embed; // NULL: the broker is another process
     int signal_fd;
+    int64_t broker_wait_ms;
+    bool has_said_trouble;
 };
 
 // Opens all of it. embed_config: run the roles in this process; NULL: use
@@ -24,6 +27,10 @@ int session_open(struct session *session,
                  const struct connection_options *connection,
                  struct embed_config *embed_config);
 void session_close(struct session *session);
+
+// Says once what keeps the broker from working (its disk is full, it went
+// away); NULL: that it works again, if anything was said. why is printable.
+void session_say_trouble(struct session *session, const char *why);
 
 // Says why a call of remote.h failed, and returns the exit code for it. batch:
 // its id for the message, or NULL.

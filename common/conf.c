@@ -132,6 +132,7 @@ value_exit(const struct parse *parse, const struct conf_option *row,
         [CONF_INT] = "a whole number",
         [CONF_SIZE] = "a size in bytes",
         [CONF_SECONDS] = "a number of seconds",
+        [CONF_DAYS] = "a number of days",
     };
     char low[CONF_VALUE_MAX];
     char high[CONF_VALUE_MAX];
@@ -193,6 +194,9 @@ set_value(struct slot *slot, const char *text, enum source source)
     case CONF_SECONDS:
         err = conf_parse_seconds(text, &number);
         break;
+    case CONF_DAYS:
+        err = conf_parse_days(text, &number);
+        break;
     }
     if (err || number < row->lowest || number > row->highest)
         return -EINVAL;
@@ -216,6 +220,7 @@ clear_value(struct slot *slot)
     case CONF_INT:
     case CONF_SIZE:
     case CONF_SECONDS:
+    case CONF_DAYS:
         *(int64_t *)slot->variable = 0;
         break;
     }
@@ -273,6 +278,7 @@ print_slot(const struct slot *slot)
     case CONF_INT:
     case CONF_SIZE:
     case CONF_SECONDS:
+    case CONF_DAYS:
     default:
         text = conf_print_number(slot->row->type,
                                  *(const int64_t *)slot->variable, value);

@@ -19,6 +19,7 @@ enum conf_type {
     CONF_INT,     // int64_t: lowest..highest
     CONF_SIZE,    // int64_t bytes: 10, 64K, 2M, 1G (1024-based, as curl's)
     CONF_SECONDS, // int64_t milliseconds from seconds, decimals allowed ("2.5")
+    CONF_DAYS,    // int64_t milliseconds from days, decimals allowed
 };
 
 struct conf_list {
@@ -67,8 +68,10 @@ void conf_parse(const struct conf_program *program, int argc, char **argv,
 // Frees what lists own.
 void conf_fini(const struct conf_program *program, void *config);
 
-// Parses a size or a number of seconds as rows do. Returns 0 or -EINVAL.
+// Parses a size, a number of seconds or of days as rows do. Returns 0 or
+// -EINVAL.
 int conf_parse_size(const char *text, int64_t *out_bytes);
 int conf_parse_seconds(const char *text, int64_t *out_ms);
+int conf_parse_days(const char *text, int64_t *out_ms);
 
 #endif

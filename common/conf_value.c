@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define DAY_S (INT64_C(24) * 60 * 60)
+
 int
 conf_parse_int(const char *text, int64_t *out_value)
 {
@@ -85,6 +87,18 @@ conf_parse_seconds(const char *text, int64_t *out_ms)
 }
 
 int
+conf_parse_days(const char *text, int64_t *out_ms)
+{
+    int64_t thousandths;
+
+    if (conf_parse_seconds(text, &thousandths) != 0 ||
+        thousandths > INT64_MAX / DAY_S)
+        return -EINVAL;
+    *out_ms = thousandths * DAY_S;
+    return 0;
+}
+
+int
 conf_parse_bool(const char *text, bool *out_value)
 {
     static const char *const words[] = {"0", "false", "no", "1", "true", "yes"};
@@ -131,6 +145,8 @@ conf_print_number(enum conf_type type, int64_t value, char text[CONF_VALUE_MAX])
         return print_size(value, text);
     if (type == CONF_SECONDS)
         return print_seconds(value, text);
+    if (type == CONF_DAYS)
+        return print_seconds(value / DAY_S, text);
     (void)snprintf(text, CONF_VALUE_MAX, "%" PRId64, value);
     return text;
 }

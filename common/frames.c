@@ -28,6 +28,9 @@ frames_sends(void)
     return sends;
 }
 
+// ZMTP puts 2 or 9 bytes before a frame, its first version up to 10.
+#define FRAMING_BYTES_MAX 10
+
 int
 frames_recv(void *socket, struct frames *out_frames)
 {
@@ -35,6 +38,7 @@ frames_recv(void *socket, struct frames *out_frames)
     bool is_more = true;
 
     out_frames->len = 0;
+    out_frames->bytes = 0;
     while (is_more) {
         zmq_msg_t part;
 
@@ -49,6 +53,7 @@ frames_recv(void *socket, struct frames *out_frames)
         }
         ACQUIRE(&part);
         is_more = zmq_msg_more(&part) != 0;
+        out_frames->bytes += zmq_msg_size(&part) + FRAMING_BYTES_MAX;
         if (out_frames->len == FRAMES_MAX) {
             (void)zmq_msg_close(&part);
             err = -EMSGSIZE;

@@ -16,6 +16,9 @@
 struct frames {
     zmq_msg_t parts[FRAMES_MAX];
     size_t len;
+    // What came over the connection, all frames with their framing (rather too
+    // much than too little of it), those that were thrown away as well.
+    size_t bytes;
 };
 
 // Receives one whole message without waiting. The caller closes it with

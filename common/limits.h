@@ -19,6 +19,9 @@
 #define WIRE_ENTRIES_MAX 1024
 // Digests of one body in one pass.
 #define WIRE_ALGORITHMS_MAX 8
+// HASH messages that a hasher may take without a word of them in DIGESTS: what
+// it can have begun when it is lost.
+#define WIRE_UNTOLD_MAX 16
 // Different algorithm lists in one HASH message.
 #define WIRE_SUITES_MAX 16
 // Bytes of an algorithm's name.
@@ -65,7 +68,10 @@
 #define BATCH_ID_MAX 64
 // URLs and bytes of one submission message; larger ones are refused.
 #define SUBMIT_URLS_MAX 4096
-#define SUBMIT_BYTES_MAX (4 * 1024 * 1024)
+#define SUBMIT_BYTES_MAX (128 * 1024)
+// Bytes of a request's frame, with what protobuf adds to the URLs; above it the
+// connection ends.
+#define REQUEST_FRAME_BYTES_MAX (192 * 1024)
 // Records and bytes of one page of results.
 #define RESULTS_ROWS_MAX 4096
 #define RESULTS_BYTES_MAX (1024 * 1024)

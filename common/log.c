@@ -1,6 +1,9 @@
 #include "common/log.h"
 
+#include "common/clock.h"
+
 #include <errno.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -69,21 +72,20 @@ append_head(char *line, size_t size, enum log_level level, const char *event)
     return len < 0 ? 0 : (size_t)len;
 }
 
-void
-log_line(enum log_level level, const char *event, const char *fmt, ...)
+static void write_line(enum log_level level, const char *event, const char *fmt,
+                       va_list args) __attribute__((format(printf, 3, 0)));
+
+static void
+write_line(enum log_level level, const char *event, const char *fmt,
+           va_list args)
 {
     int saved_errno = errno; // callers log first and look at errno then
     char line[2048];         // below PIPE_BUF: one write is one piece
-    va_list args;
     size_t len;
     ssize_t sent;
 
-    if (!log_enabled(level))
-        return;
     len = append_head(line, sizeof(line), level, event);
-    va_start(args, fmt);
     len = append(line, sizeof(line), len, fmt, args);
-    va_end(args);
     // The last guard: what somebody forgot to escape cannot forge a line or
     // steer a terminal.
     for (size_t i = 0; i < len; i++) {
@@ -97,6 +99,66 @@ log_line(enum log_level level, const char *event, const char *fmt, ...)
         sent = write(STDERR_FILENO, line, len);
     } while (sent < 0 && errno == EINTR); // else: nowhere left to say it
     errno = saved_errno;
+}
+
+void
+log_line(enum log_level level, const char *event, const char *fmt, ...)
+{
+    va_list args;
+
+    if (!log_enabled(level))
+        return;
+    va_start(args, fmt);
+    write_line(level, event, fmt, args);
+    va_end(args);
+}
+
+bool
+log_rate_take(struct log_rate *rate, uint64_t now_ms, uint64_t *out_left_out)
+{
+    uint64_t more;
+
+    if (!rate->tokens_at_ms) {
+        rate->tokens_at_ms = now_ms;
+        rate->tokens = LOG_BURST;
+    }
+    more = (now_ms - rate->tokens_at_ms) * LOG_RATE_S / 1000;
+    if (more > LOG_BURST - rate->tokens)
+        more = LOG_BURST - rate->tokens;
+    if (more || rate->tokens == LOG_BURST)
+        rate->tokens_at_ms = now_ms;
+    rate->tokens += (unsigned)more;
+    if (!rate->tokens) {
+        rate->left_out++;
+        return false;
+    }
+    rate->tokens--;
+    *out_left_out = rate->left_out;
+    rate->left_out = 0;
+    return true;
+}
+
+void
+log_outside(enum log_level level, const char *event, const char *fmt, ...)
+{
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    static struct log_rate rate;
+    uint64_t left_out = 0;
+    bool is_taken;
+    va_list args;
+
+    if (!log_enabled(level))
+        return;
+    (void)pthread_mutex_lock(&lock);
+    is_taken = log_rate_take(&rate, clock_now_ms(), &left_out);
+    (void)pthread_mutex_unlock(&lock);
+    if (left_out)
+        log_warn("log.left_out", "lines=%" PRIu64, left_out);
+    if (!is_taken)
+        return;
+    va_start(args, fmt);
+    write_line(level, event, fmt, args);
+    va_end(args);
 }
 
 // Appends text escaped; leaves room for the closing quote and the end.

@@ -10,6 +10,7 @@
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
 
@@ -35,6 +36,23 @@ void log_line(enum log_level level, const char *event, const char *fmt, ...)
         if (log_enabled(LOG_DEBUG))                                            \
             log_line(LOG_DEBUG, __VA_ARGS__);                                  \
     } while (0)
+
+// The same for lines that a stranger can cause as often as he likes: LOG_BURST
+// at once and LOG_RATE_S a second are written, all such lines of the process
+// together; how many were left out is said (log.left_out) before the next.
+#define LOG_BURST 20
+#define LOG_RATE_S 2
+void log_outside(enum log_level level, const char *event, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+// The rule behind it, for tests: zeroed at first. Returns false when a line at
+// now_ms is one too many; *out_left_out (of the lines before): to be said now.
+struct log_rate {
+    uint64_t tokens_at_ms, left_out;
+    unsigned tokens;
+};
+bool log_rate_take(struct log_rate *rate, uint64_t now_ms,
+                   uint64_t *out_left_out);
 
 // Writes text as a quoted logfmt value into buf (always terminated, cut when it
 // does not fit) and returns buf. Control bytes, quotes and bytes that are not

@@ -170,13 +170,19 @@ loop_free(struct loop **loop)
 {
     if (!*loop)
         return;
+    // Closing a signal's handle gives it back its default effect. One more
+    // SIGTERM must not kill a program that is about to end with its own code.
+    if ((*loop)->signal_fn)
+        loop_hold_stop_signals();
     while ((*loop)->sockets_len) {
         struct loop_socket *last = (*loop)->sockets[(*loop)->sockets_len - 1];
 
         loop_remove_socket(&last);
     }
     uv_walk(&(*loop)->uv, close_if_open, NULL);
-    (void)uv_run(&(*loop)->uv, UV_RUN_DEFAULT); // until all have closed
+    // Until all have closed; a late loop_end() may cut one run short.
+    while (uv_run(&(*loop)->uv, UV_RUN_DEFAULT) != 0) {
+    }
     (void)uv_loop_close(&(*loop)->uv);
     free(*loop);
     *loop = NULL;
@@ -405,4 +411,15 @@ loop_on_stop_signals(struct loop *loop, void (*fn)(void *arg), void *arg)
     }
     (void)pthread_sigmask(SIG_UNBLOCK, &handled, NULL);
     return 0;
+}
+
+void
+loop_hold_stop_signals(void)
+{
+    sigset_t held;
+
+    (void)sigemptyset(&held);
+    (void)sigaddset(&held, SIGTERM);
+    (void)sigaddset(&held, SIGINT);
+    (void)pthread_sigmask(SIG_BLOCK, &held, NULL);
 }

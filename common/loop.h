@@ -68,4 +68,8 @@ void loop_wake_free(struct loop_wake **wake);
 // thread. One loop a process.
 int loop_on_stop_signals(struct loop *loop, void (*fn)(void *arg), void *arg);
 
+// Blocks them on this thread, and on those that it starts from now on: one that
+// comes waits until a loop lets it in.
+void loop_hold_stop_signals(void);
+
 #endif

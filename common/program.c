@@ -2,13 +2,13 @@
 
 #include "common/conf.h"
 #include "common/log.h"
+#include "common/loop.h"
+#include "common/notify.h"
 #include "common/role.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <malloc.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <unistd.h>
 #include <zmq.h>
@@ -34,17 +34,30 @@ program_fill_descriptors(void)
     return 0;
 }
 
-// A SIGTERM that comes before there is a loop to take it waits for it: the loop
-// lets the signals in when it handles them.
+// The service manager is told by main programs alone: an embedded role is no
+// service.
 static void
-hold_stop_signals(void)
+on_ready(void *arg)
 {
-    sigset_t held;
+    (void)arg;
+    notify_send("READY=1");
+}
 
-    (void)sigemptyset(&held);
-    (void)sigaddset(&held, SIGTERM);
-    (void)sigaddset(&held, SIGINT);
-    (void)pthread_sigmask(SIG_BLOCK, &held, NULL);
+static void
+on_stopping(void *arg)
+{
+    (void)arg;
+    notify_send("STOPPING=1");
+}
+
+static void
+on_status(void *arg, const char *text)
+{
+    char line[NOTIFY_BYTES_MAX];
+
+    (void)arg;
+    (void)snprintf(line, sizeof(line), "STATUS=%s", text);
+    notify_send(line);
 }
 
 int
@@ -55,7 +68,8 @@ program_main(const struct program_role *program, int argc, char **argv)
     void *zmq = NULL;
     int first, code = 2;
 
-    hold_stop_signals();
+    // A SIGTERM that comes before there is a loop to take it waits for it.
+    loop_hold_stop_signals();
     if (program_fill_descriptors() != 0)
         return 3; // nobody can be told
     conf_parse(program->conf, argc, argv, program->config, &first);
@@ -79,6 +93,9 @@ program_main(const struct program_role *program, int argc, char **argv)
         (void)zmq_ctx_set(zmq, ZMQ_IO_THREADS,
                           program->io_threads(program->config));
     role_init(&role, zmq, true);
+    role.on_ready = on_ready;
+    role.on_stopping = on_stopping;
+    role.on_status = on_status;
     code = program->run(program->config, &role);
     role_fini(&role);
 out:

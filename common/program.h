@@ -16,7 +16,8 @@ struct program_role {
     int (*run)(const void *config, struct role *role);
 };
 
-// Parses options, sets the log up, runs the role with signals, cleans up.
+// Parses options, sets the log up, runs the role with signals, tells a service
+// manager about it (notify.h), cleans up.
 // Returns the exit code; usage errors exit 2 before anything is done.
 int program_main(const struct program_role *program, int argc, char **argv);
 

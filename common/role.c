@@ -39,8 +39,12 @@ on_wake(void *arg)
     (void)pthread_mutex_lock(&role->lock);
     stops = role->stops;
     (void)pthread_mutex_unlock(&role->lock);
-    if (stops)
-        role->on_stop(role->stop_arg, stops);
+    if (!stops)
+        return;
+    if (!role->is_stopping && role->on_stopping)
+        role->on_stopping(role->arg);
+    role->is_stopping = true;
+    role->on_stop(role->stop_arg, stops);
 }
 
 static void
@@ -83,4 +87,11 @@ role_ready(struct role *role)
 {
     if (role->on_ready)
         role->on_ready(role->arg);
+}
+
+void
+role_status(struct role *role, const char *text)
+{
+    if (role->on_status)
+        role->on_status(role->arg, text);
 }

@@ -15,14 +15,19 @@ struct loop_wake;
 struct role {
     void *zmq;          // the context, borrowed; outlives the run
     bool takes_signals; // SIGTERM and SIGINT stop it (main programs)
-    // Called on the role's thread once it serves (broker: bound and recovered;
-    // worker: its loop runs). May be NULL.
+    // Called on the role's thread; each may be NULL. on_ready: it serves
+    // (broker: bound and recovered; worker: its loop runs). on_stopping: the
+    // first stop was asked for. on_status: what it is about just now, a line
+    // for people.
     void (*on_ready)(void *arg);
+    void (*on_stopping)(void *arg);
+    void (*on_status)(void *arg, const char *text);
     void *arg;
     // Private: the door through which role_stop() reaches the loop.
     pthread_mutex_t lock;
     struct loop_wake *wake;
-    int stops; // 1: drain, 2: leave now
+    int stops;        // 1: drain, 2: leave now
+    bool is_stopping; // on_stopping was called
     void (*on_stop)(void *arg, int stops);
     void *stop_arg;
 };
@@ -42,7 +47,8 @@ int role_attach(struct role *role, struct loop *loop,
                 void (*fn)(void *arg, int stops), void *arg);
 void role_detach(struct role *role);
 
-// For the role itself: calls on_ready.
+// For the role itself: call on_ready and on_status.
 void role_ready(struct role *role);
+void role_status(struct role *role, const char *text);
 
 #endif

@@ -44,8 +44,9 @@ struct fetcher {
     struct loop_timer *grace;
     struct transfer *in_hand; // by job
     size_t in_hand_len;
-    struct transfer *idle; // the warmest first
-    char *url;             // scratch: the job's URL with an end
+    struct transfer *idle;        // the warmest first
+    char *url;                    // scratch: the job's URL with an end
+    struct wire_vouched *vouched; // scratch: room for every job in hand
     bool is_draining;
     bool is_leaving; // loop_end() was called
     int err;         // why it leaves early; 0: it does not
@@ -96,6 +97,11 @@ on_stop(void *arg, int stops)
     if (fetcher->is_draining)
         return;
     log_info("fetcher.draining", "jobs=%zu", fetcher->in_hand_len);
+    if (!worker_link_is_live(fetcher->link)) {
+        leave(fetcher); // nobody has given us anything
+        return;
+    }
+    // The broker lets us go when it has everything back: on_lost().
     fetcher->is_draining = true;
     worker_link_bye(fetcher->link, false);
     loop_timer_start(fetcher->grace, (uint64_t)fetcher->config->grace_ms, 0);
@@ -244,16 +250,21 @@ start_job(struct fetcher *fetcher, const struct wire_job *job,
     }
     memcpy(fetcher->url, job->url.at, job->url.len);
     fetcher->url[job->url.len] = '\0';
-    if (transfer_start(transfer, job->job, job->attempt, fetcher->url,
+    transfer->job = job->job;
+    HASH_ADD(hh, fetcher->in_hand, job, sizeof(transfer->job), transfer);
+    if (!transfer->hh.tbl || // not added: no memory
+        transfer_start(transfer, job->job, job->attempt, fetcher->url,
                        request) != 0) {
+        if (transfer->hh.tbl)
+            HASH_DEL(fetcher->in_hand, transfer);
         transfer->next_idle = fetcher->idle;
         fetcher->idle = transfer;
         answer_failure(fetcher, job, FAIL_INTERNAL, "out of memory");
         return;
     }
     credit_open(&fetcher->credit, &transfer->claim);
-    HASH_ADD(hh, fetcher->in_hand, job, sizeof(transfer->job), transfer);
     fetcher->in_hand_len++;
+    vouch_begin(&transfer->vouch, loop_now_ms(fetcher->loop));
     if (log_enabled(LOG_DEBUG)) {
         char url[512];
 
@@ -297,8 +308,6 @@ on_welcome(void *arg, const struct wire_welcome *welcome)
 
     assert(!fetcher->in_hand); // on_lost() came before
     credit_init(&fetcher->credit, welcome->window, welcome->job_window);
-    if (fetcher->is_draining)
-        worker_link_bye(fetcher->link, false);
 }
 
 static void
@@ -319,6 +328,8 @@ on_lost(void *arg)
     if (fetcher->in_hand_len)
         log_warn("fetcher.jobs_dropped", "jobs=%zu", fetcher->in_hand_len);
     drop_all(fetcher);
+    if (fetcher->is_draining)
+        leave(fetcher); // let go, or the broker is gone: nothing to wait for
 }
 
 static void
@@ -369,12 +380,23 @@ on_message(void *arg, const struct wire_message *message, zmq_msg_t *body)
     }
 }
 
-static uint64_t
-load(void *arg)
+static void
+on_ping(void *arg, bool is_list_due, struct worker_pong *out_pong)
 {
-    const struct fetcher *fetcher = arg;
+    struct fetcher *fetcher = arg;
+    struct transfer *transfer, *next;
+    uint64_t now_ms = loop_now_ms(fetcher->loop);
 
-    return fetcher->in_hand_len;
+    out_pong->load = fetcher->in_hand_len;
+    if (!is_list_due)
+        return;
+    out_pong->items = fetcher->vouched;
+    HASH_ITER(hh, fetcher->in_hand, transfer, next)
+    {
+        if (transfer_vouch(transfer, now_ms))
+            fetcher->vouched[out_pong->len++] = (struct wire_vouched){
+                .job = transfer->job, .attempt = transfer->attempt};
+    }
 }
 
 static int
@@ -397,8 +419,6 @@ on_flush(void *arg)
     give_up(fetcher, outbox_flush(fetcher->outbox));
     if (multi_is_due(fetcher->multi))
         loop_again(fetcher->loop);
-    if (fetcher->is_draining && !fetcher->in_hand_len)
-        leave(fetcher);
 }
 
 // --- Start and end ---
@@ -437,7 +457,7 @@ open_link(struct fetcher *fetcher, const char *endpoint)
         .on_welcome = on_welcome,
         .on_lost = on_lost,
         .on_message = on_message,
-        .load = load,
+        .on_ping = on_ping,
     };
     char name[WIRE_NAME_MAX + 1];
     char host[64] = "?";
@@ -461,8 +481,10 @@ start(struct fetcher *fetcher, const char *endpoint, long connections_max)
     int err = -ENOMEM;
 
     fetcher->url = malloc(URL_BYTES_MAX + 1);
+    fetcher->vouched = calloc((size_t)fetcher->config->parallel_max,
+                              sizeof(*fetcher->vouched));
     fetcher->env.share = curl_share_init();
-    if (!fetcher->url || !fetcher->env.share)
+    if (!fetcher->url || !fetcher->vouched || !fetcher->env.share)
         return -ENOMEM;
     // One thread uses it: no locks. Names and connections are the multi's.
     (void)curl_share_setopt(fetcher->env.share, CURLSHOPT_SHARE,
@@ -513,6 +535,7 @@ finish(struct fetcher *fetcher)
     outbox_free(&fetcher->outbox);
     chunk_pool_free(&fetcher->pool);
     free(fetcher->url);
+    free(fetcher->vouched);
 }
 
 int

@@ -181,6 +181,9 @@ set_constants(struct transfer *transfer)
 
     code |= curl_easy_setopt(easy, CURLOPT_PRIVATE, transfer);
     code |= curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    // A name look-up that outlasts its transfer is left to end by itself: to
+    // wait for its thread would hold up the loop, and so all other transfers.
+    code |= curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
     code |= curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, transfer->error);
     code |= curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
     code |= curl_easy_setopt(easy, CURLOPT_WRITEDATA, transfer);
@@ -315,6 +318,29 @@ CURLcode
 transfer_resume(struct transfer *transfer)
 {
     return curl_easy_pause(transfer->easy, CURLPAUSE_CONT);
+}
+
+// Bytes that went to or fro. Headers and bodies that libcurl keeps to itself
+// count as well, and so does the request: whoever has sent it was connected.
+static uint64_t
+progress_of(const struct transfer *transfer)
+{
+    curl_off_t body = 0;
+    long headers = 0, request = 0;
+
+    (void)curl_easy_getinfo(transfer->easy, CURLINFO_SIZE_DOWNLOAD_T, &body);
+    (void)curl_easy_getinfo(transfer->easy, CURLINFO_HEADER_SIZE, &headers);
+    (void)curl_easy_getinfo(transfer->easy, CURLINFO_REQUEST_SIZE, &request);
+    return (uint64_t)body + (uint64_t)headers + (uint64_t)request;
+}
+
+bool
+transfer_vouch(struct transfer *transfer, uint64_t now_ms)
+{
+    bool waits = transfer->is_finished || transfer->claim.wait != CREDIT_RUNS;
+
+    return vouch_look(&transfer->vouch, progress_of(transfer), waits,
+                      vouch_silence_max_ms(&transfer->set), now_ms);
 }
 
 // --- Facts ---

@@ -8,6 +8,7 @@
 #define FETCHER_TRANSFER_H
 #include "fetcher/body.h"
 #include "fetcher/credit.h"
+#include "fetcher/vouch.h"
 #include "proto/wire.h"
 
 #include <curl/curl.h>
@@ -61,6 +62,7 @@ struct transfer {
     char remote[64];
     // The owner's.
     struct credit_claim claim;
+    struct vouch vouch;
     bool is_finished; // waits for credit for its whole small body
     UT_hash_handle hh;
     struct transfer *next_idle;
@@ -86,6 +88,9 @@ uint64_t transfer_drop(struct transfer *transfer, bool is_running);
 // Goes on after a lack of credit. May ask for credit before it returns. Returns
 // CURLE_OK, or why the transfer cannot go on: it is still running then.
 CURLcode transfer_resume(struct transfer *transfer);
+
+// True when the fetcher can vouch for it, which is running or waits for credit.
+bool transfer_vouch(struct transfer *transfer, uint64_t now_ms);
 
 // After the multi reported its end with code: how it ended, with its facts.
 // *out_fetched borrows from the transfer until the next start.

@@ -1,6 +1,5 @@
 #include "hasher/lane.h"
 
-#include "common/clock.h"
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/role.h"
@@ -20,14 +19,10 @@
 // An answer goes out after so many HASH messages or bytes at the latest, and at
 // the end of every turn: the fetcher's credit waits for it. So many, because
 // SHA-512 does eight bodies at once.
-#define ANSWER_MESSAGES 16
+#define ANSWER_MESSAGES WIRE_UNTOLD_MAX
 #define ANSWER_BYTES (4 * 1024 * 1024)
 // Aborts sent in one message.
 #define ABORTS_MAX 64
-// While draining: how often to look, and the silence after which nothing more
-// is on its way from a broker that has read our BYE.
-#define DRAIN_LOOK_MS 20
-#define DRAIN_QUIET_MS 100
 
 // What is to be told to the broker at the next flush. Digests and aborts never
 // wait together, so the broker hears all in the order in which it happened.
@@ -59,13 +54,11 @@ struct lane {
     struct worker_link *link;
     struct digest_kit *kit;
     struct streams *streams;
-    struct loop_timer *drain_timer;
+    struct loop_timer *grace_timer;
     bool is_draining;
     bool has_failed;
     bool has_warned; // of an algorithm we lack: once, then only at debug
-    uint64_t drain_until_ms;
-    uint64_t heard_ms; // while draining: when the last HASH message came
-    uint64_t bodies;   // digested since the start
+    uint64_t bodies; // digested since the start
     uint64_t bytes;
     // Bodies that are gathered: messages taken since the last flush.
     zmq_msg_t held[ANSWER_MESSAGES];
@@ -286,8 +279,6 @@ on_hash(struct lane *lane, const struct wire_message *message, zmq_msg_t *body)
     if (lane->held_len == ANSWER_MESSAGES ||
         lane->answers.taken_bytes >= ANSWER_BYTES)
         flush(lane);
-    if (lane->is_draining)
-        lane->heard_ms = clock_now_ms();
 }
 
 static void
@@ -311,6 +302,14 @@ on_message(void *arg, const struct wire_message *message, zmq_msg_t *body)
 }
 
 static void
+leave(struct lane *lane)
+{
+    flush(lane);
+    worker_link_bye(lane->link, true);
+    loop_end(lane->loop);
+}
+
+static void
 drop_all(struct lane *lane)
 {
     streams_clear(lane->streams);
@@ -329,56 +328,36 @@ on_welcome(void *arg, const struct wire_welcome *welcome)
 
     (void)welcome; // the windows are the fetchers'
     drop_all(lane);
-    if (lane->is_draining) // a session we do not want any more
-        worker_link_bye(lane->link, false);
 }
 
 static void
 on_lost(void *arg)
 {
-    drop_all(arg);
+    struct lane *lane = arg;
+
+    drop_all(lane);
+    if (lane->is_draining)
+        leave(lane); // let go, or the broker is gone: nothing to wait for
 }
 
-static uint64_t
-load(void *arg)
+static void
+on_ping(void *arg, bool is_list_due, struct worker_pong *out_pong)
 {
     const struct lane *lane = arg;
 
-    return streams_len(lane->streams);
+    (void)is_list_due; // bodies are vouched for by DIGESTS
+    out_pong->load = streams_len(lane->streams);
 }
 
 // --- Life ---
 
 static void
-leave(struct lane *lane)
-{
-    flush(lane);
-    worker_link_bye(lane->link, true);
-    loop_end(lane->loop);
-}
-
-// True when nothing is in hand and nothing can be on its way.
-static bool
-is_drained(const struct lane *lane, uint64_t now_ms)
-{
-    if (!worker_link_is_live(lane->link))
-        return true;
-    return streams_len(lane->streams) == 0 &&
-           lane->heard_ms + DRAIN_QUIET_MS <= now_ms;
-}
-
-static void
-look_if_drained(void *arg)
+on_grace_over(void *arg)
 {
     struct lane *lane = arg;
-    uint64_t now_ms = loop_now_ms(lane->loop);
 
-    if (!is_drained(lane, now_ms)) {
-        if (now_ms < lane->drain_until_ms)
-            return;
-        log_warn("hasher.drain_timeout", "worker=%s streams=%zu", lane->name,
-                 streams_len(lane->streams));
-    }
+    log_warn("hasher.drain_timeout", "worker=%s streams=%zu", lane->name,
+             streams_len(lane->streams));
     leave(lane);
 }
 
@@ -387,17 +366,16 @@ on_stop(void *arg, int stops)
 {
     struct lane *lane = arg;
 
-    if (stops > 1) {
+    if (stops > 1 || !worker_link_is_live(lane->link)) {
         leave(lane);
         return;
     }
     if (lane->is_draining)
         return;
+    // The broker lets us go when it has everything back: on_lost().
     lane->is_draining = true;
-    lane->heard_ms = loop_now_ms(lane->loop);
-    lane->drain_until_ms = lane->heard_ms + lane->config.grace_ms;
     worker_link_bye(lane->link, false);
-    loop_timer_start(lane->drain_timer, 0, DRAIN_LOOK_MS);
+    loop_timer_start(lane->grace_timer, lane->config.grace_ms, 0);
 }
 
 static int
@@ -415,15 +393,15 @@ open_lane(struct lane *lane)
         .on_welcome = on_welcome,
         .on_lost = on_lost,
         .on_message = on_message,
-        .load = load,
+        .on_ping = on_ping,
     };
     int err;
 
     if ((err = digest_kit_new(true, &lane->kit)) ||
         (err = streams_new(HASHER_STREAMS_MAX, &lane->streams)) ||
         (err = loop_new(&lane->loop)) ||
-        (err = loop_timer_new(lane->loop, look_if_drained, lane,
-                              &lane->drain_timer)) ||
+        (err = loop_timer_new(lane->loop, on_grace_over, lane,
+                              &lane->grace_timer)) ||
         (err = worker_link_new(lane->loop, lane->config.zmq, &link, &owner,
                                &lane->link)) ||
         (err = role_attach(&lane->role, lane->loop, on_stop, lane)))
@@ -437,7 +415,7 @@ close_lane(struct lane *lane)
 {
     role_detach(&lane->role);
     worker_link_free(&lane->link);
-    loop_timer_free(&lane->drain_timer);
+    loop_timer_free(&lane->grace_timer);
     if (lane->loop)
         loop_free(&lane->loop);
     streams_free(&lane->streams);

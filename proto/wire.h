@@ -94,11 +94,14 @@ struct wire_hello {
     uint64_t capacity;      // fetcher: jobs it will hold at once; hasher: 0
     size_t algorithms_len;  // hasher: what it can compute; fetcher: none
     struct wire_bytes algorithms[WIRE_HELLO_ALGORITHMS_MAX];
+    uint64_t instance; // names the worker as long as its process lives; not 0
+    uint64_t epoch;    // 1 at its first session, one more at each further one
 };
 
 struct wire_welcome {
     uint64_t version;
     uint64_t session;    // names the session in log lines of both sides
+    uint64_t epoch;      // of the HELLO that this answers
     uint64_t ttl_ms;     // silence after which the broker is to be given up
     uint64_t window;     // fetcher: body bytes it may send before CREDIT
     uint64_t job_window; // fetcher: the same for one transfer
@@ -196,6 +199,12 @@ struct wire_credit {
     uint64_t bytes;
 };
 
+// A job that a fetcher vouches for: it moves, or may still be silent.
+struct wire_vouched {
+    uint64_t job;
+    uint32_t attempt;
+};
+
 struct wire_aborted {
     uint64_t job;
     uint32_t attempt;
@@ -210,7 +219,11 @@ struct wire_message {
         const struct wire_hello *hello;
         struct wire_welcome welcome;
         uint64_t ping_ttl_ms;
-        uint64_t pong_load; // fetcher: jobs in hand; hasher: streams open
+        struct {
+            uint64_t load; // fetcher: jobs in hand; hasher: streams open
+            const struct wire_vouched *items; // of a fetcher
+            size_t len;
+        } pong;
         struct {
             struct wire_request request;
             const struct wire_job *jobs;
@@ -286,7 +299,8 @@ int wire_buf_error(const struct wire_buf *buf);
 void wire_put_hello(struct wire_buf *buf, const struct wire_hello *hello);
 void wire_put_welcome(struct wire_buf *buf, const struct wire_welcome *welcome);
 void wire_put_ping(struct wire_buf *buf, uint64_t ttl_ms);
-void wire_put_pong(struct wire_buf *buf, uint64_t load);
+void wire_put_pong(struct wire_buf *buf, uint64_t load,
+                   const struct wire_vouched *items, size_t len);
 void wire_put_jobs(struct wire_buf *buf, const struct wire_request *request,
                    const struct wire_job *jobs, size_t len);
 void wire_put_body(struct wire_buf *buf, const struct wire_segment *segments,

@@ -21,6 +21,7 @@ struct wire_decoder {
         struct wire_fetched fetched[WIRE_ENTRIES_MAX];
         struct wire_digest digests[WIRE_ENTRIES_MAX];
         struct wire_credit credits[WIRE_ENTRIES_MAX];
+        struct wire_vouched vouched[WIRE_ENTRIES_MAX];
         struct wire_aborted aborted[WIRE_ENTRIES_MAX];
     };
 };
@@ -156,18 +157,17 @@ read_hello(struct wire_decoder *decoder, const msgpack_object *at,
     hello->name = read_text(decoder, &at[3], "HELLO: name is no str");
     if (!wire_name_is_valid(hello->name))
         complain(decoder, "HELLO: name too short, too long or not printable");
-    if (hello->role == WIRE_FETCHER)
+    if (hello->role == WIRE_FETCHER) {
         hello->capacity = read_number(decoder, &at[4], 1, WIRE_CAPACITY_MAX,
                                       "HELLO: capacity out of range");
-    else
-        hello->capacity = read_number(decoder, &at[4], 0, 0,
-                                      "HELLO: a hasher's capacity is not 0");
-    if (hello->role == WIRE_FETCHER)
         algorithms = read_list(decoder, &at[5], 0, 0,
                                "HELLO: a fetcher's algorithms are not []");
-    else
+    } else {
+        hello->capacity = read_number(decoder, &at[4], 0, 0,
+                                      "HELLO: a hasher's capacity is not 0");
         algorithms = read_list(decoder, &at[5], 1, WIRE_HELLO_ALGORITHMS_MAX,
                                "HELLO: too few or too many algorithms");
+    }
     hello->algorithms_len = algorithms.len;
     for (size_t i = 0; i < algorithms.len; i++) {
         hello->algorithms[i] = read_text(decoder, &algorithms.at[i],
@@ -175,6 +175,10 @@ read_hello(struct wire_decoder *decoder, const msgpack_object *at,
         if (!wire_algorithm_is_valid(hello->algorithms[i]))
             complain(decoder, "HELLO: not an algorithm's name");
     }
+    hello->instance = read_number(decoder, &at[6], 1, UINT64_MAX,
+                                  "HELLO: instance is no number, or 0");
+    hello->epoch = read_number(decoder, &at[7], 1, UINT64_MAX,
+                               "HELLO: epoch is no number, or 0");
     message->hello = hello;
 }
 
@@ -186,12 +190,14 @@ read_welcome(struct wire_decoder *decoder, const msgpack_object *at,
                                            "WELCOME: version out of range");
     message->welcome.session = read_number(decoder, &at[1], 0, UINT64_MAX,
                                            "WELCOME: session is no number");
-    message->welcome.ttl_ms = read_number(decoder, &at[2], 1, WIRE_TTL_MS_MAX,
+    message->welcome.epoch = read_number(decoder, &at[2], 1, UINT64_MAX,
+                                         "WELCOME: epoch is no number, or 0");
+    message->welcome.ttl_ms = read_number(decoder, &at[3], 1, WIRE_TTL_MS_MAX,
                                           "WELCOME: ttl_ms out of range");
-    message->welcome.window = read_number(decoder, &at[3], 0, WIRE_WINDOW_MAX,
+    message->welcome.window = read_number(decoder, &at[4], 0, WIRE_WINDOW_MAX,
                                           "WELCOME: window out of range");
     message->welcome.job_window =
-        read_number(decoder, &at[4], 0, WIRE_WINDOW_MAX,
+        read_number(decoder, &at[5], 0, WIRE_WINDOW_MAX,
                     "WELCOME: job_window out of range");
 }
 
@@ -207,8 +213,22 @@ static void
 read_pong(struct wire_decoder *decoder, const msgpack_object *at,
           struct wire_message *message)
 {
-    message->pong_load =
+    struct list list = read_list(decoder, &at[1], 0, WIRE_ENTRIES_MAX,
+                                 "PONG: no array, or too many entries");
+
+    message->pong.load =
         read_number(decoder, &at[0], 0, UINT32_MAX, "PONG: load out of range");
+    for (size_t i = 0; i < list.len; i++) {
+        const msgpack_object *fields =
+            read_fields(decoder, &list.at[i], 2, "PONG: an entry's shape");
+
+        if (!fields)
+            return;
+        decoder->vouched[i].job = read_job(decoder, &fields[0]);
+        decoder->vouched[i].attempt = read_attempt(decoder, &fields[1]);
+    }
+    message->pong.items = decoder->vouched;
+    message->pong.len = list.len;
 }
 
 static void
@@ -522,8 +542,8 @@ static const struct {
     void (*read)(struct wire_decoder *decoder, const msgpack_object *at,
                  struct wire_message *message);
 } readers[WIRE_KIND_COUNT] = {
-    [WIRE_HELLO] = {6, read_hello},     [WIRE_WELCOME] = {5, read_welcome},
-    [WIRE_PING] = {1, read_ping},       [WIRE_PONG] = {1, read_pong},
+    [WIRE_HELLO] = {8, read_hello},     [WIRE_WELCOME] = {6, read_welcome},
+    [WIRE_PING] = {1, read_ping},       [WIRE_PONG] = {2, read_pong},
     [WIRE_JOBS] = {2, read_jobs},       [WIRE_BODY] = {1, read_body},
     [WIRE_FETCHED] = {1, read_fetched}, [WIRE_HASH] = {2, read_hash},
     [WIRE_DIGESTS] = {2, read_digests}, [WIRE_CREDIT] = {2, read_credit},

@@ -126,7 +126,8 @@ wire_put_hello(struct wire_buf *buf, const struct wire_hello *hello)
     assert(hello->capacity <= WIRE_CAPACITY_MAX);
     assert(is_fetcher == (hello->algorithms_len == 0));
     assert(hello->algorithms_len <= WIRE_HELLO_ALGORITHMS_MAX);
-    begin(buf, WIRE_HELLO, 6);
+    assert(hello->instance && hello->epoch);
+    begin(buf, WIRE_HELLO, 8);
     put_number(buf, hello->version_min);
     put_number(buf, hello->version_max);
     put_number(buf, is_fetcher ? WIRE_FETCHER : WIRE_HASHER);
@@ -137,18 +138,22 @@ wire_put_hello(struct wire_buf *buf, const struct wire_hello *hello)
         assert(wire_algorithm_is_valid(hello->algorithms[i]));
         put_text(buf, hello->algorithms[i]);
     }
+    put_number(buf, hello->instance);
+    put_number(buf, hello->epoch);
 }
 
 void
 wire_put_welcome(struct wire_buf *buf, const struct wire_welcome *welcome)
 {
     assert(welcome->version >= 1 && welcome->version <= WIRE_VERSION_MAX);
+    assert(welcome->epoch);
     assert(welcome->ttl_ms >= 1 && welcome->ttl_ms <= WIRE_TTL_MS_MAX);
     assert(welcome->window <= WIRE_WINDOW_MAX);
     assert(welcome->job_window <= WIRE_WINDOW_MAX);
-    begin(buf, WIRE_WELCOME, 5);
+    begin(buf, WIRE_WELCOME, 6);
     put_number(buf, welcome->version);
     put_number(buf, welcome->session);
+    put_number(buf, welcome->epoch);
     put_number(buf, welcome->ttl_ms);
     put_number(buf, welcome->window);
     put_number(buf, welcome->job_window);
@@ -163,11 +168,18 @@ wire_put_ping(struct wire_buf *buf, uint64_t ttl_ms)
 }
 
 void
-wire_put_pong(struct wire_buf *buf, uint64_t load)
+wire_put_pong(struct wire_buf *buf, uint64_t load,
+              const struct wire_vouched *items, size_t len)
 {
-    assert(load <= UINT32_MAX);
-    begin(buf, WIRE_PONG, 1);
+    assert(load <= UINT32_MAX && len <= WIRE_ENTRIES_MAX);
+    begin(buf, WIRE_PONG, 2);
     put_number(buf, load);
+    put_array(buf, len);
+    for (size_t i = 0; i < len; i++) {
+        put_array(buf, 2);
+        put_number(buf, items[i].job);
+        put_number(buf, items[i].attempt);
+    }
 }
 
 static void

@@ -10,21 +10,41 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
-// First and longest pause between two HELLOs that get no answer. Jitter of half
-// the pause keeps a fleet from greeting a restarted broker in step.
-#define HELLO_PAUSE_MS 100
-#define HELLO_PAUSE_MAX_MS 5000
-// First pause after a HELLO that went out. A busy broker may well need more
-// than the above; were there a second HELLO on its way, it would end the
-// session that the first one began, with what that has in hand.
+// First and longest pause before another connection is tried, or another HELLO
+// is said. Jitter of half the pause keeps a fleet from greeting a restarted
+// broker in step.
+#define PAUSE_MS 100
+#define PAUSE_MAX_MS 5000
+// First pause after a HELLO that went out: a busy broker may well need more
+// than the above.
 #define HELLO_ANSWER_MS 1000
+// A connection that is not there by then is tried anew: a lost SYN, or a
+// machine that takes connections and answers nothing.
+#define DIAL_MS 3000
+// After a BYE of the broker: it needs its time to start again.
+#define BYE_PAUSE_MS 1000
+// TCP finds a peer that is gone without a word also while there is no session,
+// and so no TTL: idle, or with something unheard. ZeroMQ's heartbeats would,
+// but to 4.3.5 it aborts the process when one is due on a connection that ended
+// while the receive queue was full (libzmq #4364).
+#define KEEPALIVE_S 3
+#define UNHEARD_MS 10000
 // How often silence is looked at; the TTL itself is a multiple of it.
 #define WATCH_MS 500
 // A BYE is worth this much waiting at the end, no more.
 #define LINGER_MS 500
 
-enum link_state { LINK_GREETING, LINK_LIVE, LINK_LEFT };
+// A socket has one connection in its life: ZeroMQ is told not to connect again
+// by itself. So whatever comes out of a socket is of one connection and in its
+// order, and nothing old can arrive between the words of a later session.
+enum link_state {
+    LINK_DOWN,     // the connection is of no use; hello_timer makes another
+    LINK_GREETING, // HELLO of this epoch is said until WELCOME comes
+    LINK_LIVE,
+    LINK_LEFT,
+};
 
 struct worker_link {
     struct loop *loop;
@@ -43,12 +63,21 @@ struct worker_link {
     enum wire_role role;
     uint64_t capacity;
     const char *const *algorithms;
+    void *zmq;
+    int recv_messages_max;
     enum link_state state;
+    bool is_draining; // BYE 0 was said
+    bool is_greeted;  // the last HELLO of this connection went out
+    uint64_t instance;
+    uint64_t epoch;
     uint64_t session;
     uint64_t ttl_ms;
     uint64_t heard_ms;
-    uint64_t pause_ms;
-    unsigned seed; // of the jitter
+    uint64_t listed_ms; // when the last PONG with a list was sent
+    uint64_t dial_ms;   // next pause before a connection
+    uint64_t hello_ms;  // next pause before a HELLO
+    unsigned dials;     // numbers the monitors' endpoints
+    unsigned seed;      // of the jitter
 };
 
 static int
@@ -61,20 +90,44 @@ send_small(struct worker_link *link)
 }
 
 static void
-say_hello(void *arg)
+start_pause(struct worker_link *link, uint64_t pause_ms)
 {
-    struct worker_link *link = arg;
+    uint64_t jitter = (uint64_t)rand_r(&link->seed) % (pause_ms / 2 + 1);
+
+    loop_timer_start(link->hello_timer, pause_ms + jitter, 0);
+}
+
+// The pause now; the next one will be twice as long.
+static uint64_t
+take_pause(uint64_t *pause_ms)
+{
+    uint64_t now_ms = *pause_ms;
+
+    *pause_ms = now_ms * 2 < PAUSE_MAX_MS ? now_ms * 2 : PAUSE_MAX_MS;
+    return now_ms;
+}
+
+// The connection is given up, and another made after a pause.
+static void
+hang_up(struct worker_link *link)
+{
+    link->state = LINK_DOWN;
+    start_pause(link, take_pause(&link->dial_ms));
+}
+
+static void
+say_hello(struct worker_link *link)
+{
     struct wire_hello hello = {
         .version_min = WIRE_VERSION,
         .version_max = WIRE_VERSION,
         .role = link->role,
         .name = {link->name, strlen(link->name)},
         .capacity = link->capacity,
+        .instance = link->instance,
+        .epoch = link->epoch,
     };
-    uint64_t jitter;
 
-    if (link->state != LINK_GREETING)
-        return;
     for (size_t i = 0; link->algorithms && link->algorithms[i] &&
                        i < WIRE_HELLO_ALGORITHMS_MAX;
          i++) {
@@ -83,28 +136,23 @@ say_hello(void *arg)
         hello.algorithms_len = i + 1;
     }
     wire_put_hello(link->small_buf, &hello);
-    // Without a connection there is nobody to greet; the timer comes again.
-    if (send_small(link) == 0 && link->pause_ms < HELLO_ANSWER_MS)
-        link->pause_ms = HELLO_ANSWER_MS;
-    jitter = (uint64_t)rand_r(&link->seed) % (link->pause_ms / 2 + 1);
-    loop_timer_start(link->hello_timer, link->pause_ms + jitter, 0);
-    link->pause_ms *= 2;
-    if (link->pause_ms > HELLO_PAUSE_MAX_MS)
-        link->pause_ms = HELLO_PAUSE_MAX_MS;
+    link->is_greeted = send_small(link) == 0;
+    if (link->is_greeted)
+        start_pause(link, take_pause(&link->hello_ms));
+    else // no connection yet; on_monitor() greets when there is one
+        loop_timer_start(link->hello_timer, DIAL_MS, 0);
 }
 
-// Falls back to GREETING; the owner drops its jobs. pause_ms: before the next
-// HELLO.
+// The owner drops its jobs. What was said in the lost session, by either side,
+// is of an older epoch from now on.
 static void
-lose_session(struct worker_link *link, const char *why, uint64_t pause_ms)
+end_session(struct worker_link *link, const char *why)
 {
     bool was_live = link->state == LINK_LIVE;
 
-    if (link->state == LINK_LEFT)
-        return;
     link->state = LINK_GREETING;
-    link->pause_ms = HELLO_PAUSE_MS;
-    loop_timer_start(link->hello_timer, pause_ms, 0);
+    link->epoch++;
+    link->hello_ms = HELLO_ANSWER_MS;
     if (!was_live)
         return;
     log_warn("link.lost", "worker=%s session=%" PRIu64 " why=\"%s\"",
@@ -112,15 +160,26 @@ lose_session(struct worker_link *link, const char *why, uint64_t pause_ms)
     link->owner.on_lost(link->owner.arg);
 }
 
-// A connection that may be dead in one direction only is given up, so that
-// nothing old can still arrive on it.
+// Goes on with a new session on the same connection.
 static void
-reconnect(struct worker_link *link)
+begin_anew(struct worker_link *link, const char *why, uint64_t pause_ms)
 {
-    (void)zmq_disconnect(link->socket, link->endpoint); // may be gone already
-    if (zmq_connect(link->socket, link->endpoint) != 0)
-        log_error("link.connect", "worker=%s endpoint=%s error=\"%s\"",
-                  link->name, link->endpoint, zmq_strerror(zmq_errno()));
+    if (link->state == LINK_LEFT || link->state == LINK_DOWN)
+        return;
+    end_session(link, why);
+    if (link->state == LINK_GREETING) // the owner may have left
+        loop_timer_start(link->hello_timer, pause_ms, 0);
+}
+
+// Goes on with a new session on a new connection.
+static void
+lose_connection(struct worker_link *link, const char *why)
+{
+    if (link->state == LINK_LEFT || link->state == LINK_DOWN)
+        return;
+    end_session(link, why);
+    if (link->state == LINK_GREETING)
+        hang_up(link);
 }
 
 static void
@@ -129,27 +188,32 @@ look_for_silence(void *arg)
     struct worker_link *link = arg;
     uint64_t now_ms = clock_now_ms();
 
-    if (link->state != LINK_LIVE || now_ms - link->heard_ms <= link->ttl_ms)
-        return;
-    lose_session(link, "the broker is silent", HELLO_PAUSE_MS);
-    reconnect(link);
+    if (link->state == LINK_LIVE && now_ms - link->heard_ms > link->ttl_ms)
+        lose_connection(link, "the broker is silent");
 }
 
 static void
 on_welcome(struct worker_link *link, const struct wire_welcome *welcome)
 {
-    if (link->state == LINK_LIVE) {
-        // An answer to a HELLO that crossed the first WELCOME: the broker has
-        // begun anew, so must we.
+    // Of an older HELLO; or the answer to one that was said again.
+    if (welcome->epoch != link->epoch ||
+        (link->state == LINK_LIVE && welcome->session == link->session))
+        return;
+    // The broker forgot the session that the first HELLO of this epoch began,
+    // and began another with the second.
+    if (link->state == LINK_LIVE)
         link->owner.on_lost(link->owner.arg);
-    }
+    if (link->state == LINK_LEFT)
+        return;
     link->state = LINK_LIVE;
     link->session = welcome->session;
     link->ttl_ms = welcome->ttl_ms;
-    link->pause_ms = HELLO_PAUSE_MS;
+    link->listed_ms = clock_now_ms();
+    link->dial_ms = PAUSE_MS;
     loop_timer_stop(link->hello_timer);
-    log_info("link.live", "worker=%s session=%" PRIu64 " window=%" PRIu64,
-             link->name, link->session, welcome->window);
+    log_info("link.live",
+             "worker=%s session=%" PRIu64 " epoch=%" PRIu64 " window=%" PRIu64,
+             link->name, link->session, link->epoch, welcome->window);
     link->owner.on_welcome(link->owner.arg, welcome);
 }
 
@@ -162,17 +226,53 @@ on_error(struct worker_link *link, const struct wire_message *message)
                      sizeof(text));
     switch (message->error.code) {
     case WIRE_ERROR_NO_SESSION:
-        // Normal after the broker's restart.
-        lose_session(link, "the broker does not know us", 0);
+        // It is about what was said before HELLO, if there was one since.
+        if (link->state == LINK_LIVE)
+            begin_anew(link, "the broker does not know us", 0);
         return;
     case WIRE_ERROR_BAD_FRAME:
     case WIRE_ERROR_VERSION:
     case WIRE_ERROR_REFUSED:
         log_error("link.refused", "worker=%s code=%d text=%s", link->name,
                   (int)message->error.code, text);
-        lose_session(link, "refused", HELLO_PAUSE_MAX_MS);
+        begin_anew(link, "refused", PAUSE_MAX_MS);
         return;
     }
+}
+
+static void
+say_pong(struct worker_link *link)
+{
+    struct worker_pong pong = {0};
+    uint64_t now_ms = clock_now_ms();
+    bool is_list_due = now_ms - link->listed_ms >= link->ttl_ms / 4;
+
+    link->owner.on_ping(link->owner.arg, is_list_due, &pong);
+    if (is_list_due)
+        link->listed_ms = now_ms;
+    do {
+        size_t len = pong.len < WIRE_ENTRIES_MAX ? pong.len : WIRE_ENTRIES_MAX;
+
+        wire_put_pong(link->small_buf, pong.load, pong.items, len);
+        (void)send_small(link); // a missed PONG is what the TTL is for
+        pong.items += len;
+        pong.len -= len;
+    } while (pong.len);
+}
+
+static void
+on_bye(struct worker_link *link)
+{
+    if (!link->is_draining) {
+        begin_anew(link, "the broker says BYE", BYE_PAUSE_MS);
+        return;
+    }
+    // We asked for it: the broker has everything back that it gave us. Or it
+    // stops, and there is nothing left to wait for.
+    log_info("link.left", "worker=%s session=%" PRIu64, link->name,
+             link->session);
+    link->state = LINK_LEFT;
+    link->owner.on_lost(link->owner.arg);
 }
 
 static void
@@ -181,15 +281,13 @@ dispatch(struct worker_link *link, const struct wire_message *message,
 {
     switch (message->kind) {
     case WIRE_WELCOME:
-        if (link->state != LINK_LEFT)
-            on_welcome(link, &message->welcome);
+        on_welcome(link, &message->welcome);
         return;
     case WIRE_PING:
         if (link->state != LINK_LIVE)
             return;
         link->ttl_ms = message->ping_ttl_ms;
-        wire_put_pong(link->small_buf, link->owner.load(link->owner.arg));
-        (void)send_small(link); // a missed PONG is what the TTL is for
+        say_pong(link);
         return;
     case WIRE_JOBS:
     case WIRE_CREDIT:
@@ -200,7 +298,7 @@ dispatch(struct worker_link *link, const struct wire_message *message,
             link->owner.on_message(link->owner.arg, message, body);
         return;
     case WIRE_BYE:
-        lose_session(link, "the broker says BYE", HELLO_PAUSE_MAX_MS / 5);
+        on_bye(link);
         return;
     case WIRE_ERROR:
         on_error(link, message);
@@ -239,12 +337,14 @@ on_frames(void *arg)
         err = -EPROTO;
     if (!err && body && zmq_msg_size(body) != message.body.bytes)
         err = -EPROTO;
-    if (err) {
+    if (err && link->state == LINK_DOWN) {
+        // What was left in the socket that is to be closed.
+    } else if (err) {
         log_error("link.bad_frame", "worker=%s why=\"%s\"", link->name,
                   wire_decoder_error(link->decoder));
-        lose_session(link, "the broker sent a bad frame", HELLO_PAUSE_MAX_MS);
-        reconnect(link);
-    } else {
+        link->dial_ms = PAUSE_MAX_MS;
+        lose_connection(link, "the broker sent a bad frame");
+    } else if (link->state == LINK_GREETING || link->state == LINK_LIVE) {
         link->heard_ms = clock_now_ms();
         dispatch(link, &message, body);
     }
@@ -265,11 +365,11 @@ on_monitor(void *arg)
     if (zmq_msg_size(&frames.parts[0]) >= sizeof(event))
         memcpy(&event, zmq_msg_data(&frames.parts[0]), sizeof(event));
     frames_close(&frames);
-    if (event == ZMQ_EVENT_DISCONNECTED) {
-        lose_session(link, "the connection broke", HELLO_PAUSE_MS);
-    } else if (event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED) {
-        link->pause_ms = HELLO_PAUSE_MS;
-        say_hello(link);
+    if (event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED) {
+        if (link->state == LINK_GREETING && !link->is_greeted)
+            say_hello(link);
+    } else {
+        lose_connection(link, "the connection broke");
     }
     return true;
 }
@@ -282,33 +382,109 @@ set_int(void *socket, int option, int value)
 }
 
 static int
-open_sockets(struct worker_link *link, void *zmq, int recv_messages_max)
+set_options(struct worker_link *link)
+{
+    void *socket = link->socket;
+    int err;
+
+    if ((err = set_int(socket, ZMQ_LINGER, LINGER_MS)) ||
+        (err = set_int(socket, ZMQ_RCVHWM, link->recv_messages_max)) ||
+        // What may be sent is bounded by credit and jobs, not here.
+        (err = set_int(socket, ZMQ_SNDHWM, 0)) ||
+        // Nothing is queued for a connection that is not there.
+        (err = set_int(socket, ZMQ_IMMEDIATE, 1)) ||
+        (err = set_int(socket, ZMQ_TCP_KEEPALIVE, 1)) ||
+        (err = set_int(socket, ZMQ_TCP_KEEPALIVE_IDLE, KEEPALIVE_S)) ||
+        (err = set_int(socket, ZMQ_TCP_KEEPALIVE_INTVL, KEEPALIVE_S)) ||
+        (err = set_int(socket, ZMQ_TCP_MAXRT, UNHEARD_MS)) ||
+        (err = set_int(socket, ZMQ_CONNECT_TIMEOUT, DIAL_MS)) ||
+        (err = set_int(socket, ZMQ_RECONNECT_IVL, -1)))
+        return err;
+    return 0;
+}
+
+// Whatever ends a connection, or keeps it from coming to be.
+#define ENDINGS                                                                \
+    (ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_CLOSED |                               \
+     ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL |                                    \
+     ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH)
+
+static int
+open_sockets(struct worker_link *link)
 {
     char monitor[64];
     int err;
 
-    link->socket = zmq_socket(zmq, ZMQ_DEALER);
-    link->monitor = zmq_socket(zmq, ZMQ_PAIR);
+    link->socket = zmq_socket(link->zmq, ZMQ_DEALER);
+    link->monitor = zmq_socket(link->zmq, ZMQ_PAIR);
     if (!link->socket || !link->monitor)
         return -zmq_errno();
-    if ((err = set_int(link->socket, ZMQ_LINGER, LINGER_MS)) ||
-        (err = set_int(link->socket, ZMQ_RCVHWM, recv_messages_max)) ||
-        // What may be sent is bounded by credit and jobs, not here.
-        (err = set_int(link->socket, ZMQ_SNDHWM, 0)) ||
-        // Nothing is queued for a connection that is not there.
-        (err = set_int(link->socket, ZMQ_IMMEDIATE, 1)) ||
-        (err = set_int(link->socket, ZMQ_RECONNECT_IVL, 100)) ||
-        (err = set_int(link->socket, ZMQ_RECONNECT_IVL_MAX, 5000)))
+    err = set_options(link);
+    if (err)
         return err;
-    (void)snprintf(monitor, sizeof(monitor), "inproc://link-monitor-%p",
-                   (void *)link);
+    (void)snprintf(monitor, sizeof(monitor), "inproc://link-monitor-%p-%u",
+                   (void *)link, link->dials++);
     if (zmq_socket_monitor(link->socket, monitor,
-                           ZMQ_EVENT_DISCONNECTED |
-                               ZMQ_EVENT_HANDSHAKE_SUCCEEDED) != 0 ||
+                           ENDINGS | ZMQ_EVENT_HANDSHAKE_SUCCEEDED) != 0 ||
         zmq_connect(link->monitor, monitor) != 0 ||
         zmq_connect(link->socket, link->endpoint) != 0)
         return -zmq_errno();
-    return 0;
+    err = loop_add_socket(link->loop, link->socket, on_frames, link,
+                          &link->watch);
+    return err ? err
+               : loop_add_socket(link->loop, link->monitor, on_monitor, link,
+                                 &link->monitor_watch);
+}
+
+static void
+close_sockets(struct worker_link *link)
+{
+    loop_remove_socket(&link->watch);
+    loop_remove_socket(&link->monitor_watch);
+    if (link->socket) {
+        (void)zmq_socket_monitor(link->socket, NULL, 0);
+        // What was not sent is of a session that is over; a BYE is not.
+        if (link->state != LINK_LEFT)
+            (void)set_int(link->socket, ZMQ_LINGER, 0);
+        (void)zmq_close(link->socket);
+    }
+    if (link->monitor)
+        (void)zmq_close(link->monitor);
+    link->socket = NULL;
+    link->monitor = NULL;
+}
+
+// A pause is over.
+static void
+on_pause_over(void *arg)
+{
+    struct worker_link *link = arg;
+    int err;
+
+    switch (link->state) {
+    case LINK_DOWN:
+        close_sockets(link);
+        err = open_sockets(link);
+        if (err) {
+            log_error("link.connect", "worker=%s endpoint=%s error=\"%s\"",
+                      link->name, link->endpoint, zmq_strerror(-err));
+            hang_up(link);
+            return;
+        }
+        link->state = LINK_GREETING;
+        link->hello_ms = HELLO_ANSWER_MS;
+        say_hello(link);
+        return;
+    case LINK_GREETING:
+        if (link->is_greeted)
+            say_hello(link);
+        else
+            hang_up(link);
+        return;
+    case LINK_LIVE:
+    case LINK_LEFT:
+        return;
+    }
 }
 
 int
@@ -323,28 +499,35 @@ worker_link_new(struct loop *loop, void *zmq,
     if (!link)
         return -ENOMEM;
     link->loop = loop;
+    link->zmq = zmq;
+    link->recv_messages_max = config->recv_messages_max;
     link->owner = *owner;
     link->role = config->role;
     link->capacity = config->capacity;
     link->algorithms = config->algorithms;
-    link->pause_ms = HELLO_PAUSE_MS;
+    link->dial_ms = PAUSE_MS;
+    link->hello_ms = HELLO_ANSWER_MS;
     link->seed = (unsigned)clock_now_us();
+    link->epoch = 1;
+    while (!link->instance) {
+        if (getrandom(&link->instance, sizeof(link->instance), 0) < 0) {
+            err = -errno;
+            goto out;
+        }
+    }
     (void)snprintf(link->name, sizeof(link->name), "%s", config->name);
     (void)snprintf(link->endpoint, sizeof(link->endpoint), "%s",
                    config->endpoint);
     if ((err = wire_decoder_new(&link->decoder)) ||
         (err = wire_buf_new(&link->buf)) ||
         (err = wire_buf_new(&link->small_buf)) ||
-        (err = open_sockets(link, zmq, config->recv_messages_max)) ||
-        (err = loop_add_socket(loop, link->socket, on_frames, link,
-                               &link->watch)) ||
-        (err = loop_add_socket(loop, link->monitor, on_monitor, link,
-                               &link->monitor_watch)) ||
-        (err = loop_timer_new(loop, say_hello, link, &link->hello_timer)) ||
-        (err =
-             loop_timer_new(loop, look_for_silence, link, &link->watch_timer)))
+        (err = loop_timer_new(loop, on_pause_over, link, &link->hello_timer)) ||
+        (err = loop_timer_new(loop, look_for_silence, link,
+                              &link->watch_timer)) ||
+        (err = open_sockets(link)))
         goto out;
-    loop_timer_start(link->hello_timer, 0, 0);
+    link->state = LINK_GREETING;
+    say_hello(link);
     loop_timer_start(link->watch_timer, WATCH_MS, WATCH_MS);
     *out_link = link;
     link = NULL; // the caller's now
@@ -362,14 +545,7 @@ worker_link_free(struct worker_link **link)
         return;
     loop_timer_free(&it->hello_timer);
     loop_timer_free(&it->watch_timer);
-    loop_remove_socket(&it->watch);
-    loop_remove_socket(&it->monitor_watch);
-    if (it->socket) {
-        (void)zmq_socket_monitor(it->socket, NULL, 0);
-        (void)zmq_close(it->socket);
-    }
-    if (it->monitor)
-        (void)zmq_close(it->monitor);
+    close_sockets(it);
     wire_buf_free(&it->buf);
     wire_buf_free(&it->small_buf);
     wire_decoder_free(&it->decoder);
@@ -411,7 +587,8 @@ void
 worker_link_bye(struct worker_link *link, bool is_final)
 {
     // Also while GREETING: the broker's WELCOME may be on its way.
-    if (link->state != LINK_LEFT) {
+    link->is_draining = true;
+    if (link->state == LINK_GREETING || link->state == LINK_LIVE) {
         wire_put_bye(link->small_buf, is_final);
         (void)send_small(link); // the TTL says the same, later
     }

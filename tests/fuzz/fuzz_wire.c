@@ -37,7 +37,8 @@ encode(const struct wire_message *message, struct wire_buf *to)
         wire_put_ping(to, message->ping_ttl_ms);
         return;
     case WIRE_PONG:
-        wire_put_pong(to, message->pong_load);
+        wire_put_pong(to, message->pong.load, message->pong.items,
+                      message->pong.len);
         return;
     case WIRE_JOBS:
         wire_put_jobs(to, &message->jobs.request, message->jobs.jobs,

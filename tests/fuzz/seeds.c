@@ -40,7 +40,10 @@ write_dialogue(void)
                                .version_max = 2,
                                .role = WIRE_FETCHER,
                                .name = BYTES("host/1"),
-                               .capacity = 256};
+                               .capacity = 256,
+                               .instance = UINT64_C(0x8badf00ddeadbeef),
+                               .epoch = 1};
+    const struct wire_vouched vouched[] = {{UINT64_C(1) << 40, 1}, {7, 2}};
 
     wire_put_hello(buf, &hello);
     save_wire("hello_fetcher");
@@ -52,12 +55,14 @@ write_dialogue(void)
     wire_put_hello(buf, &hello);
     save_wire("hello_hasher");
     wire_put_welcome(buf,
-                     &(struct wire_welcome){1, 7, 15000, 4 << 20, 1 << 20});
+                     &(struct wire_welcome){1, 7, 3, 8000, 4 << 20, 1 << 20});
     save_wire("welcome");
-    wire_put_ping(buf, 15000);
+    wire_put_ping(buf, 8000);
     save_wire("ping");
-    wire_put_pong(buf, 3);
+    wire_put_pong(buf, 3, vouched, 2);
     save_wire("pong");
+    wire_put_pong(buf, 0, NULL, 0);
+    save_wire("pong_empty");
     wire_put_bye(buf, true);
     save_wire("bye");
     wire_put_error(buf, WIRE_ERROR_NO_SESSION, "say HELLO first");

@@ -21,9 +21,9 @@ BUILD = pathlib.Path(os.environ.get("URLSUM_BUILD", ROOT / "build" / "ci"))
 HERE = pathlib.Path(__file__).resolve().parent
 
 
-def build_option(name):
+def build_option(name, build=BUILD):
     """A variable of the build's CMake cache."""
-    cache = BUILD / "CMakeCache.txt"
+    cache = build / "CMakeCache.txt"
     found = None
     if cache.exists():
         found = re.search(rf"^{name}:[A-Z]+=(.*)$",
@@ -50,10 +50,10 @@ def environment(**more):
     return env
 
 
-def free_port():
+def free_port(address="127.0.0.1"):
     """A port nobody has just now."""
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.bind((address, 0))
         return probe.getsockname()[1]
 
 

@@ -32,8 +32,16 @@ BODY_MAX = 262144
 WHOLE_MAX = 16384  # bodies that share a message
 
 
+def pack(head):
+    return msgpack.packb(head, use_bin_type=True)
+
+
 class SessionLost(Exception):
     pass
+
+
+class Left(Exception):
+    """The broker let this worker go."""
 
 
 class Link:
@@ -41,11 +49,13 @@ class Link:
 
     def __init__(self, role, endpoint, name, capacity, algorithms):
         self.hello = [HELLO, VERSION, VERSION, role, name, capacity,
-                      algorithms]
+                      algorithms, random.randrange(1, 1 << 64), 0]
         self.endpoint = endpoint
         self.context = zmq.Context()
         self.socket = None
-        self.is_ending = False
+        self.is_ending = False # SIGTERM came
+        self.is_draining = False # and BYE 0 was said
+        self.session = 0
         self.ttl_ms = 0
         self.heard = 0.0
 
@@ -57,32 +67,36 @@ class Link:
             self.socket.close(0)
         self.socket = self.context.socket(zmq.DEALER)
         self.socket.setsockopt(zmq.IMMEDIATE, 1)
+        self.socket.setsockopt(zmq.RECONNECT_IVL, -1) # one connection a socket
         self.socket.setsockopt(zmq.LINGER, 1000)
         self.socket.setsockopt(zmq.RCVHWM, 16)
         self.socket.connect(self.endpoint)
 
     def send(self, head, *raw):
         try:
-            self.socket.send_multipart([msgpack.packb(head, use_bin_type=True),
-                                        *raw], flags=zmq.NOBLOCK)
+            self.socket.send_multipart([pack(head), *raw], flags=zmq.NOBLOCK)
         except zmq.Again:
             raise SessionLost("cannot send") from None
 
     def greet(self):
         """Returns the WELCOME."""
-        pause = 0.1
+        pause, failures = 0.1, 0
+        self.hello[8] += 1
         while not self.is_ending:
             try:
                 self.send(self.hello)
+                failures = 0
             except SessionLost:
-                pass # not connected yet
+                failures += 1 # not connected yet, or not any more
+                if failures > 1:
+                    self.connect()
             until = time.monotonic() + pause * random.uniform(0.8, 1.2)
             while time.monotonic() < until:
                 if not self.socket.poll(20):
                     continue
                 head = msgpack.unpackb(self.socket.recv_multipart()[0])
-                if head[0] == WELCOME:
-                    self.ttl_ms = head[3]
+                if head[0] == WELCOME and head[3] == self.hello[8]:
+                    self.session, self.ttl_ms = head[2], head[4]
                     self.heard = time.monotonic()
                     self.say("link.live", f"session={head[2]}")
                     return head
@@ -103,14 +117,21 @@ class Link:
         head = msgpack.unpackb(head)
         if head[0] == PING:
             self.ttl_ms = head[1]
-            self.send([PONG, self.load()])
+            self.send([PONG, self.load(), self.vouch()])
             return None
         if head[0] == ERROR:
             self.say("link.error", repr(head))
             raise SessionLost(head[2])
         if head[0] == BYE:
+            if self.is_draining:
+                raise Left
             time.sleep(1)
             raise SessionLost("bye")
+        if head[0] == WELCOME:
+            # To a HELLO that was said again: nothing new, as a rule.
+            if head[3] == self.hello[8] and head[2] != self.session:
+                raise SessionLost("the broker began anew")
+            return None
         return head, raw
 
     def run(self):
@@ -122,15 +143,24 @@ class Link:
                 break
             self.begin(welcome)
             try:
-                while not self.is_ending:
+                while True:
+                    if self.is_ending and not self.is_draining:
+                        self.send([BYE, 0])
+                        self.is_draining = True
                     self.turn()
-                self.send([BYE, 1])
             except SessionLost as why:
                 self.say("link.lost", repr(str(why)))
+            except Left:
+                self.say("link.left")
         self.socket.close()
         self.context.term()
 
+    def vouch(self):
+        return []
+
     def on_stop(self, *_):
+        if self.is_ending:
+            sys.exit(0) # its connection ends with it
         self.is_ending = True
 
 
@@ -212,10 +242,10 @@ class Failed(Exception):
 class Fetcher(Link):
     def __init__(self, endpoint, name):
         super().__init__(1, endpoint, name, 32, [])
-        self.begin([0] * 6)
+        self.begin([0] * 7)
 
     def begin(self, welcome):
-        self.window, self.job_window = welcome[4:6]
+        self.window, self.job_window = welcome[5:7]
         self.jobs = []
         self.current = None
         self.current_window = 0
@@ -224,6 +254,13 @@ class Fetcher(Link):
 
     def load(self):
         return len(self.jobs) + len(self.whole) + (self.current is not None)
+
+    def vouch(self):
+        # One transfer at a time, with time limits of its own: whoever waits
+        # here waits for it.
+        held = [job[:2] for job in self.jobs]
+        held += [segment[:2] for segment, _, _ in self.whole]
+        return held + ([list(self.current)] if self.current else [])
 
     def turn(self):
         self.handle(0 if self.jobs else 50)
@@ -264,8 +301,6 @@ class Fetcher(Link):
     def wait_credit(self, size, is_stream):
         while self.window < size or (is_stream and self.current_window < size):
             self.handle(50)
-            if self.is_ending:
-                raise SessionLost("told to end")
             if self.is_aborted:
                 raise Aborted
         self.window -= size
@@ -279,8 +314,6 @@ class Fetcher(Link):
             return
         while self.window < size:
             self.handle(50)
-            if self.is_ending:
-                raise SessionLost("told to end")
             size = sum(len(data) for _, data, _ in self.whole)
         if not self.whole:
             return # aborted, all of them

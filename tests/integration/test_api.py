@@ -155,7 +155,7 @@ def test_errors(api, client):
     batch = client.ask(create=api.CreateBatch()).batch.id
     assert code(submit=api.SubmitUrls(batch=batch, urls=[b"x"] * 4097)) == \
         error.TOO_LARGE
-    many_bytes = [b"x" * 4096] * 1024 + [b"x"]
+    many_bytes = [b"x" * 4096] * 32 + [b"x"]
     too_large = code(submit=api.SubmitUrls(batch=batch, urls=many_bytes))
     assert too_large == error.TOO_LARGE
     # Another version is refused by name.
@@ -206,3 +206,79 @@ def test_list_of_batches(api, client):
 def test_many_requests_at_once(api, client):
     ids = {client.send(workers=api.GetWorkers()) for _ in range(16)}
     assert {client.receive().id for _ in range(16)} == ids
+
+
+def fnv1a(urls):
+    """urlsum.proto's hash of a list."""
+    value = 0xcbf29ce484222325
+    for byte in b"".join(url + b"\n" for url in urls):
+        value = (value ^ byte) * 0x100000001b3 & (1 << 64) - 1
+    return value
+
+
+def test_list_hash(api, client):
+    urls = [b"http://127.0.0.1:1/", b"", b"\xff\x00", b"x" * 66000]
+    kept = urls[:3] + [b"x" * 65537]
+    batch = client.ask(create=api.CreateBatch()).batch
+    assert batch.list_hash == fnv1a([])
+    client.ask(submit=api.SubmitUrls(batch=batch.id, urls=urls))
+    status = client.ask(status=api.GetStatus(batch=batch.id)).batch
+    assert status.list_hash == fnv1a(kept)
+    wrong = client.ask(close=api.CloseBatch(batch=batch.id, size=4,
+                                            list_hash=fnv1a(kept[::-1])))
+    assert wrong.error.code == api.Error.CONFLICT
+    assert "not the one" in wrong.error.text
+    for _ in range(2):
+        right = client.ask(close=api.CloseBatch(batch=batch.id, size=4,
+                                                list_hash=fnv1a(kept)))
+        assert right.batch.closed
+    client.ask(cancel=api.CancelBatch(batch=batch.id))
+
+
+def finished(api, client, urls, **options):
+    batch = client.ask(create=api.CreateBatch(
+        options=api.BatchOptions(retry=0, **options))).batch.id
+    client.ask(submit=api.SubmitUrls(batch=batch, urls=urls))
+    client.ask(close=api.CloseBatch(batch=batch, size=len(urls)))
+    assert client.ask(status=api.GetStatus(
+        batch=batch, wait_ms=30000)).batch.finished_ms
+    return batch
+
+
+def test_retry_remove_and_waiting(api, client, origin):
+    error = api.Error
+    urls = [origin.url(f"flaky/api-{n}/1/503").encode() for n in range(3000)]
+    batch = finished(api, client, urls)
+    # Two at once: each failure goes back once.
+    for _ in range(2):
+        client.send(retry=api.RetryBatch(batch=batch, only=["503", "dns"]))
+    replies = [client.receive().batch for _ in range(2)]
+    assert sum(reply.requeued for reply in replies) == 3000
+    assert not any(reply.finished_ms for reply in replies)
+    status = client.ask(status=api.GetStatus(batch=batch,
+                                             wait_ms=30000)).batch
+    assert (status.done, status.failed) == (3000, 0)
+    waiting = client.ask(waiting=api.GetWaiting(batch=batch)).waiting
+    assert not waiting.jobs and waiting.batch.id == batch
+    assert client.ask(retry=api.RetryBatch(batch=batch)).batch.requeued == 0
+    assert client.ask(remove=api.RemoveBatch(batch=batch)).batch.id == batch
+    for what in ({"remove": api.RemoveBatch(batch=batch)},
+                 {"retry": api.RetryBatch(batch=batch)},
+                 {"waiting": api.GetWaiting(batch=batch)}):
+        assert client.ask(**what).error.code == error.NO_SUCH_BATCH
+
+
+def test_retry_errors(api, client):
+    error = api.Error
+    batch = client.ask(create=api.CreateBatch()).batch.id
+    assert client.ask(retry=api.RetryBatch(
+        batch=batch)).error.code == error.CONFLICT
+    assert client.ask(remove=api.RemoveBatch(
+        batch=batch)).error.code == error.CONFLICT
+    for only in (["ok"], ["cancelled"], [""], ["5x"], ["5x3"], ["600"],
+                 ["x" * 1000], ["\u00e4" * 40]):
+        assert client.ask(retry=api.RetryBatch(
+            batch=batch, only=only)).error.code == error.BAD_REQUEST
+    assert client.ask(retry=api.RetryBatch(
+        batch=batch, only=["dns"] * 65)).error.code == error.TOO_LARGE
+    client.ask(cancel=api.CancelBatch(batch=batch))

@@ -8,21 +8,8 @@ import threading
 
 import harness
 import origin as odd
+from batches import small_urls, submit
 from harness import GIVE_UP_S, sha512, started_client, wait_until
-
-
-def small_urls(nginx, count):
-    return {nginx.url(f"made/small-{n}"):
-            sha512((nginx.made / f"small-{n}").read_bytes())
-            for n in range(count)}
-
-
-def submit(fleet, urls, *args, **more):
-    """The batch's id."""
-    got = fleet.client("submit", *args, "-i", "-", stdin="\n".join(urls),
-                       **more)
-    (batch,) = got.lines
-    return batch
 
 
 def test_submit_and_results(module_fleet, nginx):

@@ -1,32 +1,17 @@
 """Programs die at the worst moment; nothing is lost and nothing is wrong."""
+import contextlib
 import json
+import os
+import signal
+import socket
+import threading
+import time
 
 import pytest
 
 import origin as odd
-from harness import GIVE_UP_S, sha512, started_client, wait_until
-
-
-def small_urls(nginx, count, extra=""):
-    return {nginx.url(f"made/small-{n}{extra}"):
-            sha512((nginx.made / f"small-{n}").read_bytes())
-            for n in range(count)}
-
-
-def submit(fleet, urls, *args):
-    (batch,) = fleet.client("submit", *args, "-i", "-",
-                            stdin="\n".join(urls)).lines
-    return batch
-
-
-def check_all(fleet, batch, want):
-    """The batch ends, and its records are these, each once."""
-    fleet.client("wait", batch, seconds=3 * GIVE_UP_S)
-    records = fleet.client("results", batch, "--format", "jsonl").records()
-    assert len(records) == len(want)
-    assert {record["url"]: record["digests"]["sha512"]
-            for record in records} == want
-    return records
+from batches import check_all, small_urls, submit
+from harness import GIVE_UP_S, PATIENCE, sha512, started_client, wait_until
 
 
 def test_broker_killed(fleet, nginx):
@@ -130,8 +115,6 @@ def test_worker_stopped(fleet, nginx, origin, role):
 def test_hung_worker(new_fleet, nginx, origin):
     """A fetcher that says nothing any more is lost after the ttl, and what it
     had goes to another."""
-    import os
-    import signal
     fleet = new_fleet()
     fleet.start_broker("--ttl", "2")
     fleet.start_hasher()
@@ -153,14 +136,93 @@ def test_hung_worker(new_fleet, nginx, origin):
         {nginx.url("x"): sha512(b"x")}
 
 
+class Link:
+    """A TCP link that can be cut without either end hearing of it, as when a
+    cable is pulled."""
+
+    def __init__(self, endpoint):
+        host, port = endpoint[len("tcp://"):].rsplit(":", 1)
+        self.target = (host, int(port))
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.endpoint = "tcp://%s:%d" % self.listener.getsockname()
+        self.is_cut = threading.Event()
+        self.sockets = []
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        with contextlib.suppress(OSError):
+            while True:
+                near, _ = self.listener.accept()
+                far = socket.create_connection(self.target)
+                self.sockets += [near, far]
+                for pair in ((near, far), (far, near)):
+                    threading.Thread(target=self.pump, args=pair,
+                                     daemon=True).start()
+
+    def pump(self, source, sink):
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                if self.is_cut.is_set():
+                    return # keeps both connections, and passes nothing on
+                sink.sendall(data)
+            sink.shutdown(socket.SHUT_WR)
+
+    def end(self):
+        for sock in (self.listener, *self.sockets):
+            sock.close()
+
+
+@pytest.mark.parametrize("how", ["killed", "stopped", "cut"])
+@pytest.mark.parametrize("ttl", [pytest.param(None, marks=pytest.mark.slow),
+                                 "2"], ids=["default", "short"])
+def test_lost_jobs_are_back_in_time(new_fleet, origin, how, ttl):
+    """A fetcher is lost: within the ttl, and the beat that sees it, another one
+    has its jobs. With the ttl that nobody set, that is less than 10 seconds."""
+    fleet = new_fleet()
+    fleet.start_broker(*(["--ttl", ttl] if ttl else []))
+    fleet.start_hasher()
+    link = Link(fleet.endpoints["fetcher"])
+    victim = fleet.start("urlsum-fetcher", "--broker", link.endpoint)
+    victim.wait_event("link.live")
+    path = f"gate/{how}-{ttl}/500000/7"
+    batch = submit(fleet, [origin.url(path)])
+
+    def asked():
+        return origin.stats()["by_path"].get("/" + path, 0)
+
+    try:
+        wait_until(lambda: asked() == 1, "the first try")
+        fleet.start_fetcher()
+        start = time.monotonic()
+        if how == "killed":
+            victim.kill()
+        elif how == "stopped":
+            os.kill(victim.pid, signal.SIGSTOP)
+        else:
+            link.is_cut.set()
+        wait_until(lambda: asked() == 2, "the second try")
+        seconds = time.monotonic() - start
+        origin.get(f"open/{how}-{ttl}")
+        records = check_all(fleet, batch, {origin.url(path):
+                                           odd.digest(500000, 7)})
+        assert records[0]["attempts"] == 1
+        limit = 10 if ttl is None else 10 * float(ttl) / 8
+        assert seconds < limit + (PATIENCE - 1) * 10, "too late"
+    finally:
+        if how == "stopped":
+            os.kill(victim.pid, signal.SIGCONT)
+        link.end()
+
+
 def test_url_that_kills_workers(new_fleet, nginx, origin):
-    """In hand at three lost workers: it fails as worker_lost, alone."""
+    """In hand at three lost workers: it runs alone, and fails as worker_lost when
+    that one is lost, too."""
     fleet = new_fleet()
     fleet.start_broker()
     fleet.start_hasher()
     poison = origin.url("gate/poison/1000000/1")
     batch = submit(fleet, [poison, nginx.url("x")])
-    for lost in range(1, 4):
+    for lost in range(1, 5):
         asked = origin.stats()["by_path"].get("/gate/poison/1000000/1", 0)
         fetcher = fleet.start_fetcher()
         wait_until(lambda: origin.stats()["by_path"].get(

@@ -1,11 +1,15 @@
-"""What every program says of itself, and what it says to a wrong option."""
+"""What every program says of itself, to users and to a service manager, and
+what it says to a wrong option."""
+import contextlib
 import pathlib
 import re
+import socket
+import sqlite3
 import subprocess
 
 import pytest
 
-from harness import BUILD, ROOT, environment
+from harness import BUILD, GIVE_UP_S, ROOT, environment, urlsum
 
 PROGRAMS = ["urlsum", "urlsum-broker", "urlsum-fetcher", "urlsum-hasher"]
 DAEMONS = PROGRAMS[1:]
@@ -96,3 +100,112 @@ def test_install(tmp_path):
                    capture_output=True)
     installed = {path.name for path in pathlib.Path(tmp_path, "bin").iterdir()}
     assert installed == set(PROGRAMS)
+
+
+class Manager:
+    """The socket of a service manager."""
+
+    def __init__(self, path):
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.bind("\0" + path[1:] if path[0] == "@" else path)
+        self.socket.settimeout(GIVE_UP_S)
+        self.environment = environment(NOTIFY_SOCKET=path)
+
+    def wait(self, line):
+        """Waits for a line; returns what was said before it."""
+        before = []
+        while True:
+            for got in self.socket.recv(4096).decode().splitlines():
+                if got == line:
+                    return before
+                before.append(got)
+
+    def is_silent(self):
+        self.socket.setblocking(False)
+        try:
+            return not self.socket.recv(4096)
+        except BlockingIOError:
+            return True
+
+
+@pytest.fixture(params=["path", "abstract"])
+def manager(request, tmp_path):
+    path = f"@{tmp_path}" if request.param == "abstract" \
+        else str(tmp_path / "notify")
+    ours = Manager(path)
+    yield ours
+    ours.socket.close()
+
+
+def test_broker_notifies(new_fleet, manager):
+    """READY=1 once clients are served, STOPPING=1 at the first SIGTERM."""
+    fleet = new_fleet()
+    broker = fleet.start_broker(env=manager.environment)
+    before = manager.wait("READY=1")
+    assert any(line.startswith("STATUS=") for line in before)
+    assert fleet.client("status").code == 0
+    broker.process.terminate()
+    assert "READY=1" not in manager.wait("STOPPING=1")
+    broker.wait_exit(0)
+    assert manager.is_silent()
+
+
+def test_broker_that_fails_is_never_ready(new_fleet, manager):
+    fleet = new_fleet()
+    fleet.store.write_bytes(b"this is not a database" * 100)
+    broker = fleet.start("urlsum-broker", "--store", fleet.store, *(
+        arg for role, endpoint in fleet.endpoints.items()
+        for arg in (f"--{role}-bind", endpoint)), env=manager.environment)
+    broker.wait_exit(3)
+    assert manager.is_silent()
+
+
+@pytest.mark.parametrize("role", ["fetcher", "hasher"])
+def test_workers_notify(new_fleet, manager, role):
+    """A worker is ready without its broker, which may come later."""
+    fleet = new_fleet()
+    worker = fleet.start(f"urlsum-{role}", "--broker", fleet.endpoints[role],
+                         env=manager.environment)
+    manager.wait("READY=1")
+    worker.process.terminate()
+    manager.wait("STOPPING=1")
+    worker.wait_exit(0)
+
+
+def test_embedded_run_notifies_nobody(nginx, manager):
+    """A client in somebody's unit is not the service."""
+    got = urlsum("get", nginx.url("x"), env=manager.environment)
+    assert got.code == 0 and manager.is_silent()
+
+
+def age(fleet, days):
+    """Makes every finished batch of the store older."""
+    with contextlib.closing(sqlite3.connect(fleet.store)) as store:
+        store.execute("UPDATE batch SET finished_ms = finished_ms - ? "
+                      "WHERE finished_ms > 0", (int(days * 86400000),))
+        store.commit()
+
+
+def test_keep(new_fleet, nginx):
+    """--keep DAYS removes what finished longer ago, and nothing else."""
+    fleet = new_fleet()
+    fleet.start_broker()
+    fleet.start_hasher()
+    fleet.start_fetcher()
+    def run(name):
+        fleet.client("submit", "--id", name, nginx.url("x"))
+        fleet.client("wait", name)
+
+    run("old")
+    run("older")
+    fleet.broker.stop()
+    age(fleet, 2)
+    broker = fleet.start_broker() # without it, they stay for ever
+    run("new")
+    assert fleet.status("old")["done"] == 1
+    broker.stop()
+    broker = fleet.start_broker("--keep", "1.5")
+    broker.wait_event("batch.removed", has="batches=2")
+    fleet.client("status", "old", codes=(2,))
+    fleet.client("status", "older", codes=(2,))
+    assert fleet.status("new")["done"] == 1

@@ -28,7 +28,8 @@
 struct world {
     struct broker broker;
     struct broker_config config;
-    void *zmq; // NULL: no worker endpoints
+    void *zmq;              // NULL: no worker endpoints
+    uint64_t last_instance; // of a peer
 };
 
 static inline struct world *
@@ -127,7 +128,7 @@ world_add_batch(struct world *world, const char *id, const char *algorithms,
     }
     world_run_op(world, &create.op);
     assert_int_equal(create.op.err, 0);
-    batch = batch_load(&world->broker, &create.batch);
+    assert_int_equal(batch_load(&world->broker, &create.batch, &batch), 0);
     assert_non_null(batch);
     store_create_fini(&create);
     return batch;
@@ -276,8 +277,9 @@ struct peer {
     struct world *world;
     enum wire_role role;
     void *socket;
-    struct session *session; // the broker's side
-    struct wire_buf *buf;    // of the next message
+    uint64_t capacity, instance, epoch; // of its HELLO
+    struct session *session;            // the broker's side
+    struct wire_buf *buf;               // of the next message
     struct wire_decoder *decoder;
     struct frames frames; // of the last message, which borrows from it
     struct wire_message message;
@@ -334,18 +336,18 @@ peer_say(struct peer *peer, bool has_body, size_t len)
     sessions_on_message(&peer->world->broker, peer->role);
 }
 
+// A connection that has said nothing yet.
 static inline void
-peer_join(struct world *world, struct peer *peer, enum wire_role role,
-          uint64_t capacity)
+peer_connect(struct world *world, struct peer *peer, enum wire_role role,
+             uint64_t capacity)
 {
-    struct wire_hello hello = {.version_min = 1,
-                               .version_max = 1,
-                               .role = role,
-                               .name = {"peer", 4},
-                               .capacity = capacity};
     int zero = 0;
 
-    *peer = (struct peer){.world = world, .role = role};
+    *peer = (struct peer){.world = world,
+                          .role = role,
+                          .capacity = capacity,
+                          .instance = ++world->last_instance,
+                          .epoch = 1};
     peer->socket = zmq_socket(world->zmq, ZMQ_DEALER);
     assert_non_null(peer->socket);
     (void)zmq_setsockopt(peer->socket, ZMQ_LINGER, &zero, sizeof(zero));
@@ -357,16 +359,57 @@ peer_join(struct world *world, struct peer *peer, enum wire_role role,
                      0);
     assert_int_equal(wire_buf_new(&peer->buf), 0);
     assert_int_equal(wire_decoder_new(&peer->decoder), 0);
-    if (role == WIRE_HASHER) {
+}
+
+static inline void
+peer_say_hello(struct peer *peer)
+{
+    struct wire_hello hello = {.version_min = 1,
+                               .version_max = 1,
+                               .role = peer->role,
+                               .name = {"peer", 4},
+                               .capacity = peer->capacity,
+                               .instance = peer->instance,
+                               .epoch = peer->epoch};
+
+    if (peer->role == WIRE_HASHER) {
         hello.algorithms[0] = (struct wire_bytes){"sha512", 6};
-        hello.algorithms_len = 1;
+        hello.algorithms[1] = (struct wire_bytes){"md5", 3};
+        hello.algorithms[2] = (struct wire_bytes){"sha1", 4};
+        hello.algorithms_len = 3;
     }
     wire_put_hello(peer->buf, &hello);
     peer_say(peer, false, 0);
+}
+
+// HELLO, up to an unproven session.
+static inline void
+peer_greet(struct peer *peer)
+{
+    peer_say_hello(peer);
     peer_expect(peer, WIRE_WELCOME);
-    peer->session =
-        sessions_find(&world->broker.sessions, peer->message.welcome.session);
+    assert_int_equal(peer->message.welcome.epoch, peer->epoch);
+    peer->session = sessions_find(&peer->world->broker.sessions,
+                                  peer->message.welcome.session);
     assert_non_null(peer->session);
+    peer_expect(peer, WIRE_PING);
+}
+
+static inline void
+peer_say_pong(struct peer *peer)
+{
+    wire_put_pong(peer->buf, 0, NULL, 0);
+    peer_say(peer, false, 0);
+}
+
+static inline void
+peer_join(struct world *world, struct peer *peer, enum wire_role role,
+          uint64_t capacity)
+{
+    peer_connect(world, peer, role, capacity);
+    peer_greet(peer);
+    peer_say_pong(peer);
+    assert_true(peer->session->is_proven);
 }
 
 static inline void

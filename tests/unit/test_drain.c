@@ -54,7 +54,7 @@ test_more_origins_than_flows(void **state)
     number = batch->number;
     for (size_t i = 0; i < 9; i++, size += 2500)
         world_append(scene->world, batch, 2500, 40000);
-    assert_int_equal(scene->broker->batches.flows_len, FLOWS_MAX);
+    assert_int_equal(scene->broker->batches.flows_len, FLOWS_MAX / 4 * 3);
     while (size < 30000) {
         world_settle(scene->world);
         done += finish_leases(scene, &scene->fetcher);
@@ -127,28 +127,52 @@ test_appends_between(void **state)
     scene_free(scene);
 }
 
-// Lines that are no URLs get their records without any worker.
-static void
-test_invalid_lines(void **state)
+// A batch of lines that are no URLs.
+static struct batch *
+add_invalid_lines(struct scene *scene)
 {
-    struct scene *scene = scene_new(8, 10);
-    struct batch *batch;
     struct store_url urls[2000];
     struct store_append append = {
         .op = {.kind = STORE_APPEND}, .urls = urls, .len = 2000};
-    uint64_t number;
+    struct batch *batch = world_add_batch(scene->world, "b", "sha512", NULL);
 
-    (void)state;
-    batch = world_add_batch(scene->world, "b", "sha512", NULL);
-    number = append.batch = batch->number;
+    append.batch = batch->number;
     for (size_t i = 0; i < 2000; i++)
         urls[i] = (struct store_url){"no url", 6, ORIGIN_NONE};
     world_run_op(scene->world, &append.op);
     batch_on_appended(scene->broker, batch, urls, 2000, 2000);
     world_close_batch(scene->world, batch);
+    return batch;
+}
+
+// Lines that are no URLs get their records without any worker.
+static void
+test_invalid_lines(void **state)
+{
+    struct scene *scene = scene_new(8, 10);
+    uint64_t number;
+
+    (void)state;
+    number = add_invalid_lines(scene)->number;
     assert_int_equal(drain(scene), 0);
     check_drained(scene, number, 2000);
     assert_int_equal(world_read_row(scene->world, number).failed, 2000);
+    scene_free(scene);
+}
+
+// Those that are read while the broker ends stay in the queue: nothing of them
+// is lost, and nothing is wrong with the store.
+static void
+test_invalid_lines_at_the_end(void **state)
+{
+    struct scene *scene = scene_new(8, 10);
+
+    (void)state;
+    (void)add_invalid_lines(scene);
+    world_turn(scene->world); // a read is on its way
+    store_close(&scene->broker->store);
+    assert_true(scene->broker->jobs.len > 0);
+    assert_int_equal(scene->broker->trouble.unrecorded, 0);
     scene_free(scene);
 }
 
@@ -258,6 +282,31 @@ test_long_waits(void **state)
     scene_free(scene);
 }
 
+// A list that nobody can digest does not take all the room from one that can
+// be.
+static void
+test_stuck_batch_leaves_room(void **state)
+{
+    struct scene *scene = scene_new(8, 1000);
+    struct batch *stuck, *batch;
+    uint64_t number;
+
+    (void)state;
+    stuck = world_add_batch(scene->world, "stuck", "sha256", NULL);
+    for (int i = 0; i < 20; i++)
+        world_append(scene->world, stuck, SUBMIT_URLS_MAX, 20000);
+    world_settle(scene->world);
+    assert_int_equal(stuck->fetching, 0);
+    batch = world_add_batch(scene->world, "b", "sha512", NULL);
+    number = batch->number;
+    world_append(scene->world, batch, 1000, 1000);
+    world_close_batch(scene->world, batch);
+    assert_int_equal(drain(scene), 1000);
+    assert_int_equal(world_read_row(scene->world, number).landed, 1000);
+    assert_int_equal(stuck->landed, 0);
+    scene_free(scene);
+}
+
 int
 main(void)
 {
@@ -268,9 +317,11 @@ main(void)
         cmocka_unit_test(test_left_out_behind_the_search),
         cmocka_unit_test(test_appends_between),
         cmocka_unit_test(test_invalid_lines),
+        cmocka_unit_test(test_invalid_lines_at_the_end),
         cmocka_unit_test(test_cancel),
         cmocka_unit_test(test_cancel_aborts),
         cmocka_unit_test(test_long_waits),
+        cmocka_unit_test(test_stuck_batch_leaves_room),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -188,6 +188,32 @@ test_escape_url(void **state)
     check_url("://@", "\"://\"");
 }
 
+static void
+test_what_strangers_cause_is_rationed(void **state)
+{
+    struct log_rate rate = {0};
+    uint64_t left_out = 7;
+    unsigned taken = 0;
+
+    (void)state;
+    for (int i = 0; i < 1000; i++)
+        taken += log_rate_take(&rate, 5000, &left_out);
+    assert_int_equal(taken, LOG_BURST);
+    assert_int_equal(left_out, 0);
+    // The next one that is written says what was not.
+    assert_true(log_rate_take(&rate, 6000, &left_out));
+    assert_int_equal(left_out, 1000 - LOG_BURST);
+    taken = 0;
+    for (uint64_t ms = 6000; ms <= 16000; ms++)
+        taken += log_rate_take(&rate, ms, &left_out);
+    assert_in_range(taken, 10 * LOG_RATE_S, 10 * LOG_RATE_S + 1);
+    // Silence saves up a burst, no more.
+    taken = 0;
+    for (int i = 0; i < 1000; i++)
+        taken += log_rate_take(&rate, 900000, &left_out);
+    assert_int_equal(taken, LOG_BURST);
+}
+
 int
 main(void)
 {
@@ -197,6 +223,7 @@ main(void)
         cmocka_unit_test(test_line_is_one_line),
         cmocka_unit_test(test_escape),
         cmocka_unit_test(test_escape_url),
+        cmocka_unit_test(test_what_strangers_cause_is_rationed),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

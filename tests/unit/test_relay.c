@@ -139,6 +139,7 @@ test_books(void **state)
     struct scene *scene = scene_new("sha512", 1, 8 * (int64_t)MIB);
     struct session *fetcher = scene->fetcher.session;
     uint64_t window = fetcher->granted, offset = 0;
+    uint64_t job_window = fetcher->job_window;
     unsigned seed = 9;
 
     (void)state;
@@ -146,10 +147,11 @@ test_books(void **state)
         uint32_t len = 1 + (uint32_t)rand_r(&seed) % WIRE_BODY_BYTES_MAX;
         struct session *hasher = scene->hasher.session;
 
-        if (window >= len) {
+        if (window >= len && job_window >= len) {
             say_part(scene, 0, offset, len, false);
             offset += len;
             window -= len;
+            job_window -= len;
         } else if (hasher->notes_len) {
             say_taken(&scene->hasher,
                       1 + (unsigned)rand_r(&seed) % hasher->notes_len);
@@ -158,6 +160,8 @@ test_books(void **state)
         while (peer_recv(&scene->fetcher)) {
             assert_int_equal(scene->fetcher.message.kind, WIRE_CREDIT);
             window += scene->fetcher.message.credit.bytes;
+            for (size_t j = 0; j < scene->fetcher.message.credit.len; j++)
+                job_window += scene->fetcher.message.credit.items[j].bytes;
         }
         while (peer_recv(&scene->hasher))
             assert_int_equal(scene->hasher.message.kind, WIRE_HASH);
@@ -166,6 +170,32 @@ test_books(void **state)
                          fetcher->granted - fetcher->outstanding);
     }
     assert_false(fetcher->is_gone);
+    scene_free(scene);
+}
+
+// One body may not use more than its own part, whatever else is free.
+static void
+test_window_of_a_job(void **state)
+{
+    struct scene *scene = scene_new("sha512", 2, 256 * MIB);
+    struct session *fetcher = scene->fetcher.session;
+    uint64_t offset = 0;
+
+    (void)state;
+    assert_true(fetcher->granted > 2 * fetcher->job_window);
+    for (; offset < fetcher->job_window; offset += WIRE_BODY_BYTES_MAX)
+        say_part(scene, 0, offset, WIRE_BODY_BYTES_MAX, false);
+    assert_int_equal(job_at(scene, 0)->unpaid, fetcher->job_window);
+    // What was taken comes back to it, exactly.
+    say_taken(&scene->hasher, 1);
+    say_part(scene, 0, offset, WIRE_BODY_BYTES_MAX, false);
+    assert_false(fetcher->is_gone);
+    // Another body has its own; a whole one needs none.
+    say_part(scene, 1, 0, WIRE_BODY_BYTES_MAX, false);
+    assert_false(fetcher->is_gone);
+    say_part(scene, 0, offset + WIRE_BODY_BYTES_MAX, 1, false);
+    expect_refused(scene, &scene->fetcher,
+                   "more bytes of one body than its window allows");
     scene_free(scene);
 }
 
@@ -354,9 +384,41 @@ test_tries(void **state)
     scene_free(scene);
 }
 
+// A line that is tried anew has a life of its own: what a slow hasher says of
+// the one before is not taken for it.
+static void
+test_retried_line(void **state)
+{
+    struct scene *scene = scene_new("sha512", 1, 256 * MIB);
+    struct store_requeue_row row = {.landed = 1};
+    struct store_requeue requeue = {.op = {.kind = STORE_REQUEUE},
+                                    .batch = scene->batch->number,
+                                    .rows = &row,
+                                    .len = 1};
+
+    (void)state;
+    row.origin = job_at(scene, 0)->flow->number;
+    world_close_batch(scene->world, scene->batch);
+    say_part(scene, 0, 0, 100000, false); // the hasher does not take it
+    say_fetched(scene, 0, FAIL_CONNECT, 100000);
+    world_settle(scene->world);
+    assert_int_equal(scene->broker->jobs.len, 0);
+    world_run_op(scene->world, &requeue.op);
+    assert_int_equal(requeue.requeued, 1);
+    batch_on_requeued(scene->broker, &requeue.row, &row, 1);
+    store_requeue_fini(&requeue);
+    world_settle(scene->world);
+    take_jobs(scene, &scene->fetcher);
+    assert_int_equal(scene->jobs_len, 1);
+    say_part(scene, 0, 0, 10, false);
+    say_taken(&scene->hasher, 1); // of the first life
+    assert_int_equal(job_at(scene, 0)->unpaid, 10);
+    scene_free(scene);
+}
+
 // --- Lost workers ---
 
-// Three fetchers die with it in hand.
+// Three fetchers die with it in hand, and a fourth when it runs alone.
 static void
 test_lost_fetchers(void **state)
 {
@@ -365,7 +427,7 @@ test_lost_fetchers(void **state)
     const struct store_record *record;
 
     (void)state;
-    for (uint32_t lost = 1; lost <= 3; lost++) {
+    for (uint32_t lost = 1; lost <= 4; lost++) {
         assert_int_equal(scene->jobs[0].attempt, lost);
         peer_die(&scene->fetcher);
         assert_int_equal(job_at(scene, 0)->lost, lost);
@@ -373,7 +435,7 @@ test_lost_fetchers(void **state)
         peer_join(scene->world, &scene->fetcher, WIRE_FETCHER, 100);
         world_settle(scene->world);
         take_jobs(scene, &scene->fetcher);
-        assert_int_equal(scene->jobs_len, lost < 3);
+        assert_int_equal(scene->jobs_len, lost < 4);
     }
     record = world_read_record(scene->world, scene->batch->number, &results);
     assert_int_equal(record->outcome, FAIL_WORKER_LOST);
@@ -382,7 +444,25 @@ test_lost_fetchers(void **state)
     scene_free(scene);
 }
 
-// A hasher that aborts it three times is the same; a worker that says BYE, or
+// Only bodies that a hasher can have begun are suspected when it dies.
+static void
+test_bodies_behind(void **state)
+{
+    struct scene *scene = scene_new("sha512", 30, 256 * MIB);
+
+    (void)state;
+    for (size_t i = 0; i < 30; i++)
+        say_whole(scene, i, 10);
+    say_taken(&scene->hasher, 5);
+    peer_die(&scene->hasher);
+    for (size_t i = 0; i < 30; i++) {
+        assert_int_equal(job_at(scene, i)->state, JOB_QUEUED);
+        assert_int_equal(job_at(scene, i)->lost, i < 5 + WIRE_UNTOLD_MAX + 1);
+    }
+    scene_free(scene);
+}
+
+// A hasher that aborts it is the same; a worker that says BYE, or
 // begins anew, costs nothing.
 static void
 test_other_losses(void **state)
@@ -398,7 +478,8 @@ test_other_losses(void **state)
     assert_int_equal(job_at(scene, 0)->lost, 0);
     peer_leave(&scene->fetcher);
     peer_join(scene->world, &scene->fetcher, WIRE_FETCHER, 100);
-    for (uint32_t lost = 1; lost <= 3; lost++) {
+    for (uint32_t lost = 1; lost <= 4; lost++) {
+        say_taken(&scene->hasher, scene->hasher.session->notes_len);
         world_settle(scene->world);
         take_jobs(scene, &scene->fetcher);
         assert_int_equal(scene->jobs_len, 1);
@@ -412,7 +493,7 @@ test_other_losses(void **state)
         wire_put_abort(scene->hasher.buf, &aborted, 1);
         peer_say(&scene->hasher, false, 0);
         assert_int_equal(job_at(scene, 0)->state,
-                         lost < 3 ? JOB_QUEUED : JOB_FAILED);
+                         lost < 4 ? JOB_QUEUED : JOB_FAILED);
     }
     scene_free(scene);
 }
@@ -464,6 +545,7 @@ main(void)
         cmocka_unit_test(test_several_suites),
         cmocka_unit_test(test_window_is_kept),
         cmocka_unit_test(test_books),
+        cmocka_unit_test(test_window_of_a_job),
         cmocka_unit_test(test_credit_is_gathered),
         cmocka_unit_test(test_windows_are_shared),
         cmocka_unit_test(test_notes_in_order),
@@ -471,7 +553,9 @@ main(void)
         cmocka_unit_test(test_more_taken_than_sent),
         cmocka_unit_test(test_failure),
         cmocka_unit_test(test_tries),
+        cmocka_unit_test(test_retried_line),
         cmocka_unit_test(test_lost_fetchers),
+        cmocka_unit_test(test_bodies_behind),
         cmocka_unit_test(test_other_losses),
         cmocka_unit_test(test_no_algorithm),
         cmocka_unit_test(test_no_hasher),

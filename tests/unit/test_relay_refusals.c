@@ -295,6 +295,75 @@ test_stale_digest(void **state)
     scene_free(scene);
 }
 
+// --- Again and again ---
+
+// Breaks the protocol over the first job, and comes back.
+static void
+break_it(struct scene *scene, struct peer *peer)
+{
+    enum wire_role role = peer->role;
+
+    if (role == WIRE_HASHER) {
+        say_whole(scene, 0, 20);
+        say_digest(scene, 1, 0, 19, 64, 1);
+    } else {
+        say_part(scene, 0, 0, 20, false);
+        say_taken(&scene->hasher, 1);
+        say_part(scene, 0, 10, 20, false);
+    }
+    assert_true(peer->session->is_gone);
+    sessions_flush(scene->broker);
+    peer_leave(peer);
+    peer_join(scene->world, peer, role, role == WIRE_HASHER ? 0 : 100);
+}
+
+// The URL over which it happens comes to its end all the same.
+static void
+break_until_it_ends(bool is_hasher)
+{
+    struct scene *scene = scene_new("sha512", 1, 256 * MIB);
+    struct store_results results;
+
+    for (uint32_t lost = 1; lost <= 4; lost++) {
+        assert_int_equal(scene->jobs_len, 1);
+        break_it(scene, is_hasher ? &scene->hasher : &scene->fetcher);
+        assert_int_equal(job_at(scene, 0)->lost, lost);
+        world_settle(scene->world);
+        take_jobs(scene, &scene->fetcher);
+    }
+    assert_int_equal(
+        world_read_record(scene->world, scene->batch->number, &results)
+            ->outcome,
+        FAIL_WORKER_LOST);
+    store_results_fini(&results);
+    scene_free(scene);
+}
+
+// No other URL pays for it.
+static void
+break_beside_another(bool is_hasher)
+{
+    struct scene *scene = scene_new("sha512", 2, 256 * MIB);
+    struct job *other = job_at(scene, 1);
+
+    if (is_hasher)
+        say_whole(scene, 1, 5);
+    break_it(scene, is_hasher ? &scene->hasher : &scene->fetcher);
+    assert_int_equal(other->state, JOB_QUEUED);
+    assert_int_equal(other->lost, 0);
+    scene_free(scene);
+}
+
+static void
+test_again_and_again(void **state)
+{
+    (void)state;
+    for (int is_hasher = 0; is_hasher < 2; is_hasher++) {
+        break_until_it_ends(is_hasher);
+        break_beside_another(is_hasher);
+    }
+}
+
 int
 main(void)
 {
@@ -311,6 +380,7 @@ main(void)
         cmocka_unit_test(test_stale_fetched),
         cmocka_unit_test(test_cancelled_on_the_way),
         cmocka_unit_test(test_bad_digests),
+        cmocka_unit_test(test_again_and_again),
         cmocka_unit_test(test_digest_too_early),
         cmocka_unit_test(test_stale_digest),
     };

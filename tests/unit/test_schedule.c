@@ -146,7 +146,8 @@ test_draining(void **state)
     world_settle(scene->world);
     assert_int_equal(batch->fetching, 0);
     // ... and a broker that is about to leave.
-    scene->fetcher.session->is_draining = false;
+    peer_leave(&scene->fetcher);
+    peer_join(scene->world, &scene->fetcher, WIRE_FETCHER, 100);
     scene->broker->is_draining = true;
     world_settle(scene->world);
     assert_int_equal(batch->fetching, 0);

@@ -61,8 +61,8 @@ test_can_hash(void **state)
     assert_true(session_can_hash(&hasher, &both));
 }
 
-// What a hasher lacks weighs more than that it leaves, and that more than how
-// much it has to do.
+// One that lacks an algorithm is no hasher for the body; that one leaves weighs
+// more than how much it has to do, and that it is kept for another even more.
 static void
 test_pick_hasher(void **state)
 {
@@ -87,9 +87,14 @@ test_pick_hasher(void **state)
     announce(two, ",md5,");
     assert_ptr_equal(sessions_pick_hasher(sessions, &sha512, 1, false), one);
     assert_false(sessions_have_hasher(sessions, &sha512, NULL));
+    announce(two, ",md5,sha512,");
+    two->is_reserved = true;
+    assert_ptr_equal(sessions_pick_hasher(sessions, &sha512, 1, false), one);
+    assert_true(sessions_have_hasher(sessions, &sha512, NULL));
+    assert_false(sessions_have_free_hasher(sessions, &sha512));
     one->is_gone = true;
     assert_ptr_equal(sessions_pick_hasher(sessions, &sha512, 1, false), two);
-    two->is_gone = true;
+    announce(two, ",md5,");
     assert_null(sessions_pick_hasher(sessions, &sha512, 1, false));
     peer_leave(&other);
     scene_free(scene);

@@ -257,6 +257,7 @@ test_facts(void **state)
     X(WIRE_BODY_BYTES_MAX)                                                     \
     X(WIRE_ENTRIES_MAX)                                                        \
     X(WIRE_ALGORITHMS_MAX)                                                     \
+    X(WIRE_UNTOLD_MAX)                                                         \
     X(WIRE_SUITES_MAX)                                                         \
     X(WIRE_ALGORITHM_NAME_MAX)                                                 \
     X(WIRE_HELLO_ALGORITHMS_MAX)                                               \
@@ -402,7 +403,7 @@ test_api(void **state)
     flatten(text);
     expect_text(text, "(tcp port %d)", PORT_CLIENT);
     expect_text(text, "At most %s URLs and", grouped(SUBMIT_URLS_MAX));
-    expect_text(text, "URLs and %d MiB.", SUBMIT_BYTES_MAX / 1024 / 1024);
+    expect_text(text, "URLs and %d KiB.", SUBMIT_BYTES_MAX / 1024);
     expect_text(text, "own maximum of %s", grouped(RESULTS_ROWS_MAX));
     expect_text(text, "1-%d of [A-Za-z0-9._-]", BATCH_ID_MAX);
     free(text);

@@ -84,6 +84,8 @@ test_hello(void **state)
         .role = WIRE_FETCHER,
         .name = {name, sizeof(name)},
         .capacity = WIRE_CAPACITY_MAX,
+        .instance = UINT64_MAX,
+        .epoch = UINT64_MAX,
     };
     struct wire_message message;
 
@@ -98,10 +100,14 @@ test_hello(void **state)
     assert_same(message.hello->name, hello.name);
     assert_int_equal(message.hello->capacity, WIRE_CAPACITY_MAX);
     assert_int_equal(message.hello->algorithms_len, 0);
+    assert_true(message.hello->instance == UINT64_MAX);
+    assert_true(message.hello->epoch == UINT64_MAX);
 
     hello.role = WIRE_HASHER;
     hello.name.len = 1;
     hello.capacity = 0;
+    hello.instance = 1;
+    hello.epoch = 2;
     hello.algorithms_len = WIRE_HELLO_ALGORITHMS_MAX;
     for (size_t i = 0; i < hello.algorithms_len; i++)
         hello.algorithms[i] =
@@ -113,6 +119,8 @@ test_hello(void **state)
     assert_int_equal(message.hello->algorithms_len, hello.algorithms_len);
     for (size_t i = 0; i < hello.algorithms_len; i++)
         assert_same(message.hello->algorithms[i], hello.algorithms[i]);
+    assert_int_equal(message.hello->instance, 1);
+    assert_int_equal(message.hello->epoch, 2);
 }
 
 static void
@@ -120,6 +128,7 @@ test_small_kinds(void **state)
 {
     struct wire_welcome welcome = {.version = WIRE_VERSION_MAX,
                                    .session = UINT64_MAX,
+                                   .epoch = UINT64_MAX,
                                    .ttl_ms = WIRE_TTL_MS_MAX,
                                    .window = WIRE_WINDOW_MAX,
                                    .job_window = WIRE_WINDOW_MAX};
@@ -134,10 +143,6 @@ test_small_kinds(void **state)
     assert_int_equal(come_back(WIRE_PING).ping_ttl_ms, 1);
     wire_put_ping(buf, WIRE_TTL_MS_MAX);
     assert_int_equal(come_back(WIRE_PING).ping_ttl_ms, WIRE_TTL_MS_MAX);
-    wire_put_pong(buf, 0);
-    assert_int_equal(come_back(WIRE_PONG).pong_load, 0);
-    wire_put_pong(buf, UINT32_MAX);
-    assert_int_equal(come_back(WIRE_PONG).pong_load, UINT32_MAX);
     wire_put_bye(buf, false);
     assert_int_equal(come_back(WIRE_BYE).bye_is_final, 0);
     wire_put_bye(buf, true);
@@ -153,6 +158,29 @@ test_small_kinds(void **state)
     message = come_back(WIRE_ERROR);
     assert_int_equal(message.error.text.len, WIRE_TEXT_MAX);
     assert_int_equal(message.error.text.at[0], '?');
+}
+
+static void
+test_pong(void **state)
+{
+    static struct wire_vouched items[WIRE_ENTRIES_MAX];
+    struct wire_message message;
+
+    (void)state;
+    wire_put_pong(buf, 0, NULL, 0);
+    message = come_back(WIRE_PONG);
+    assert_int_equal(message.pong.load, 0);
+    assert_int_equal(message.pong.len, 0);
+    for (size_t i = 0; i < WIRE_ENTRIES_MAX; i++)
+        items[i] = (struct wire_vouched){UINT64_MAX - i, UINT32_MAX};
+    wire_put_pong(buf, UINT32_MAX, items, WIRE_ENTRIES_MAX);
+    message = come_back(WIRE_PONG);
+    assert_int_equal(message.pong.load, UINT32_MAX);
+    assert_int_equal(message.pong.len, WIRE_ENTRIES_MAX);
+    for (size_t i = 0; i < WIRE_ENTRIES_MAX; i++) {
+        assert_true(message.pong.items[i].job == UINT64_MAX - i);
+        assert_int_equal(message.pong.items[i].attempt, UINT32_MAX);
+    }
 }
 
 static void
@@ -470,7 +498,7 @@ main(void)
         cmocka_unit_test(test_jobs),    cmocka_unit_test(test_body_and_hash),
         cmocka_unit_test(test_fetched), cmocka_unit_test(test_fetched_bytes),
         cmocka_unit_test(test_digests), cmocka_unit_test(test_credit_and_abort),
-        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_pong),    cmocka_unit_test(test_names),
     };
 
     return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -1,0 +1,34 @@
+// sessions_private.h - what sessions.c and sessions_join.c share
+#ifndef BROKER_SESSIONS_PRIVATE_H
+#define BROKER_SESSIONS_PRIVATE_H
+#include "broker/sessions.h"
+
+// "fetcher" or "hasher".
+const char *session_role_name(enum wire_role role);
+
+// The session on this connection (ZeroMQ's routing id), or NULL.
+struct session *session_at(const struct sessions *sessions, enum wire_role role,
+                           const zmq_msg_t *address);
+
+// An ERROR to an address that may have no session.
+void session_send_error(struct broker *broker, enum wire_role role,
+                        const zmq_msg_t *address, enum wire_error code,
+                        const char *text);
+
+void session_send_ping(struct broker *broker, struct session *session);
+
+// Ends the session and frees it: its jobs go back. Not while anybody walks its
+// jobs or the lists of sessions; session_doom() is for then.
+void session_end(struct broker *broker, struct session *session);
+
+// --- sessions_join.c ---
+
+// A HELLO: begins a session, or answers a repeated one, or refuses.
+void session_on_hello(struct broker *broker, enum wire_role role,
+                      const zmq_msg_t *address, const struct wire_hello *hello);
+
+// The first PONG: from now on the session is a worker's, or doomed when there
+// is no room for one more.
+void session_prove(struct broker *broker, struct session *session);
+
+#endif
