@@ -274,14 +274,17 @@ run_parts(struct store_engine *engine, struct op_list *list, int err,
 {
     struct store_op *culprit;
     size_t len = list->len;
+    int refusal = err; // the last one: for what is not tried again
 
     for (int i = 0; i < ATTEMPTS_MAX; i++) {
-        settle_spent(list, err, done);
+        settle_spent(list, refusal, done);
         if (!list->head)
             break;
         if (len > list->len)
             len = list->len;
         err = attempt(engine, list, len, commits, commit_us, &culprit);
+        if (err)
+            refusal = err;
         if (!err) {
             for (size_t j = 0; j < len; j++)
                 op_list_add(done, take_first(list));
@@ -298,7 +301,7 @@ run_parts(struct store_engine *engine, struct op_list *list, int err,
     while (list->head) {
         struct store_op *op = take_first(list);
 
-        op->err = err;
+        op->err = refusal;
         op_list_add(done, op);
     }
 }
