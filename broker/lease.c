@@ -28,8 +28,8 @@ lease_on_pong(struct broker *broker, struct session *fetcher,
     }
 }
 
-// How long that is ago. Time in which the broker itself did
-// not run counts for nobody.
+// How long ago that is. Time in which the broker itself did not run counts for
+// nobody.
 static uint64_t
 quiet_ms(const struct broker *broker, uint64_t since_ms)
 {

@@ -40,7 +40,8 @@
 #include <assert.h>
 #include <errno.h>
 
-// Transactions tried for one list. Enough to halve any group down to one.
+// Transactions tried for one list: enough to halve any group down to one. What
+// is left then is refused, and comes again from who asked.
 #define ATTEMPTS_MAX 24
 
 void
