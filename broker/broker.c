@@ -19,9 +19,6 @@
 #include <utlist.h>
 #include <zmq.h>
 
-#define AT(field) offsetof(struct broker_config, field)
-#define MIB (INT64_C(1024) * 1024)
-#define KEEP_MAX_MS (INT64_C(36500) * 24 * 60 * 60 * 1000) // a century
 // Longest pause between two PINGs; also how exact a client's wait_ms is.
 #define BEAT_MAX_MS 1000
 // Requests of a client that wait to be read; the rest stays with it.
@@ -42,37 +39,6 @@
 #define HANDSHAKE_MS 10000
 // Connections that wait to be accepted: a crowd must not make the others wait.
 #define BACKLOG 1024
-
-const struct conf_option broker_schedule_options[] = {
-    {"parallel-max-host", 0, CONF_INT, AT(parallel_max_host), "8", 1, 65535,
-     "N", "Transfers at once from one origin, of all fetchers together."},
-    {"buffer-memory", 0, CONF_SIZE, AT(buffer_memory), "256M", 8 * MIB,
-     1024 * 1024 * MIB, "SIZE",
-     "Bytes of bodies that may be between fetchers and hashers."},
-    {0},
-};
-
-const struct conf_option broker_options[] = {
-    {"client-bind", 0, CONF_STRING, AT(client_bind), "tcp://127.0.0.1", 0, 0,
-     "ENDPOINT", "Where clients connect (port 5550 unless given)."},
-    {"fetcher-bind", 0, CONF_STRING, AT(fetcher_bind), "tcp://127.0.0.1", 0, 0,
-     "ENDPOINT", "Where fetchers connect (port 5551 unless given)."},
-    {"hasher-bind", 0, CONF_STRING, AT(hasher_bind), "tcp://127.0.0.1", 0, 0,
-     "ENDPOINT", "Where hashers connect (port 5552 unless given)."},
-    {"store", 0, CONF_STRING, AT(store), NULL, 0, 0, "FILE",
-     "The durable queue and results; made when missing. Without it: "
-     "$XDG_STATE_HOME/urlsum/broker.db, or below ~/.local/state."},
-    {"keep", 0, CONF_DAYS, AT(keep_ms), "0", 0, KEEP_MAX_MS, "DAYS",
-     "Removes batches, with their results, so long after they finished (0: "
-     "never)."},
-    {"ttl", 0, CONF_SECONDS, AT(ttl_ms), "8", 200, 3600000, "SECONDS",
-     "Silence after which a worker is lost and its jobs go to others."},
-    {"grace", 0, CONF_SECONDS, AT(grace_ms), "25", 0, 3600000, "SECONDS",
-     "How long SIGTERM lets transfers finish before they are handed back."},
-    {"log-level", 0, CONF_STRING, AT(log_level), "info", 0, 0, "LEVEL",
-     "Least important lines to log: error, warn, info or debug."},
-    {0},
-};
 
 // One run of the role: what only starting and stopping need.
 struct run {

@@ -31,6 +31,9 @@ struct broker_config {
 extern const struct conf_option broker_schedule_options[];
 extern const struct conf_option broker_options[];
 
+// urlsum-broker as a program; its rows fill a struct broker_config.
+extern const struct conf_program broker_program;
+
 // Binds, recovers, serves until stopped. Returns the program's exit code: 0
 // after a stop, 2 for a setting that cannot be (said on stderr), 3 when the
 // store cannot be opened or an endpoint not be bound, and when the store would

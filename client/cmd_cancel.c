@@ -27,7 +27,7 @@ static const struct conf_table tables[] = {
     {NULL, 0},
 };
 
-static const struct conf_program program = {
+const struct conf_program cmd_cancel_program = {
     .name = "urlsum cancel",
     .usage = "BATCH",
     .doc = "Cancel a batch: each URL that has no result yet gets the outcome "
@@ -64,13 +64,13 @@ cmd_cancel(int argc, char **argv)
     int first = argc;
     int exit_code;
 
-    conf_parse(&program, argc, argv, &cancel, &first);
+    conf_parse(&cmd_cancel_program, argc, argv, &cancel, &first);
     if (argc - first != 1 || !options_is_batch_id(argv[first])) {
         say("cancel wants one BATCH; urlsum status lists them");
         return EXIT_USAGE;
     }
     exit_code = run(&cancel, argv[first]);
     session_close(&cancel.session);
-    conf_fini(&program, &cancel);
+    conf_fini(&cmd_cancel_program, &cancel);
     return exit_code;
 }

@@ -44,11 +44,11 @@ struct get {
 
 static const struct conf_option log_options[] = {
     {.name = "log-level",
-     .type = CONF_STRING,
+     .type = CONF_CHOICE,
      .offset = offsetof(struct get, embed.broker.log_level),
      .initial = "error",
-     .arg = "LEVEL",
-     .help = "What the embedded roles log on stderr: error, warn, info, debug"},
+     .arg = LOG_LEVEL_CHOICE,
+     .help = "What the embedded roles log on stderr"},
     {.name = NULL},
 };
 
@@ -72,7 +72,7 @@ on_given(void *config, const struct conf_option *row, bool by_flag)
     options_note_given(&get->given, row, by_flag);
 }
 
-static const struct conf_program program = {
+const struct conf_program cmd_get_program = {
     .name = "urlsum get",
     .usage = "[URL...]",
     .doc = "Fetch URLs and print the digests of their bodies, as they are "
@@ -154,18 +154,16 @@ static int
 prepare(struct get *get, int urls_len, char **urls)
 {
     char why[256];
-    const char *wrong = NULL;
+    const char *wrong;
     enum log_level level = LOG_ERROR;
     int err;
 
     get->is_embedded = !get->connection.broker || !*get->connection.broker;
-    if (log_level_parse(get->embed.broker.log_level, &level))
-        wrong = "--log-level wants error, warn, info or debug";
-    if (!wrong)
-        wrong = options_parse_format(&get->output_options, &get->format);
-    if (!wrong)
-        wrong = options_parse_algorithms(get->list_options.algorithms,
-                                         &get->format, why, sizeof(why));
+    // A word of the row.
+    (void)log_level_parse(get->embed.broker.log_level, &level);
+    options_parse_format(&get->output_options, &get->format);
+    wrong = options_parse_algorithms(get->list_options.algorithms, &get->format,
+                                     why, sizeof(why));
     if (!wrong)
         wrong = format_check(&get->format);
     if (wrong) {
@@ -394,7 +392,7 @@ cmd_get(int argc, char **argv)
     int first = argc;
     int exit_code;
 
-    conf_parse(&program, argc, argv, &get, &first);
+    conf_parse(&cmd_get_program, argc, argv, &get, &first);
     exit_code = prepare(&get, argc - first, argv + first);
     if (!exit_code)
         exit_code = run(&get);
@@ -405,6 +403,6 @@ cmd_get(int argc, char **argv)
     feed_free(&get.feed);
     list_free(&get.list);
     session_close(&get.session);
-    conf_fini(&program, &get);
+    conf_fini(&cmd_get_program, &get);
     return exit_code;
 }

@@ -46,7 +46,7 @@ static const struct conf_table tables[] = {
     {NULL, 0},
 };
 
-static const struct conf_program program = {
+const struct conf_program cmd_results_program = {
     .name = "urlsum results",
     .usage = "BATCH",
     .doc = "Print the results that a batch has, from its first on. Of a URL "
@@ -174,13 +174,13 @@ int
 cmd_results(int argc, char **argv)
 {
     static struct results results = {.session.signal_fd = -1, .output.fd = -1};
-    const char *wrong;
+    const char *wrong = NULL;
     int first = argc;
     int exit_code;
 
-    conf_parse(&program, argc, argv, &results, &first);
-    wrong = options_parse_format(&results.output_options, &results.format);
-    if (!wrong && (argc - first != 1 || !options_is_batch_id(argv[first])))
+    conf_parse(&cmd_results_program, argc, argv, &results, &first);
+    options_parse_format(&results.output_options, &results.format);
+    if (argc - first != 1 || !options_is_batch_id(argv[first]))
         wrong = "results wants one BATCH; urlsum status lists them";
     if (wrong) {
         say("%s", wrong);
@@ -193,6 +193,6 @@ cmd_results(int argc, char **argv)
     if (output_leave(&results.output) && !exit_code)
         exit_code = EXIT_FAILED_URL;
     session_close(&results.session);
-    conf_fini(&program, &results);
+    conf_fini(&cmd_results_program, &results);
     return exit_code;
 }

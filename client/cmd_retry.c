@@ -23,9 +23,9 @@ static const struct conf_option retry_options[] = {
     {.name = "only",
      .type = CONF_STRING,
      .offset = offsetof(struct retry, only),
-     .arg = "KINDS",
-     .help = "Only failures of these kinds, with commas between: an outcome, a "
-             "status (503) or a class of them (5xx)"},
+     .arg = "KIND,...",
+     .help = "Only failures of these kinds: an outcome, a status (503) or a "
+             "class of them (5xx)"},
     {.name = "quiet",
      .short_flag = 'q',
      .type = CONF_BOOL,
@@ -40,7 +40,7 @@ static const struct conf_table tables[] = {
     {NULL, 0},
 };
 
-static const struct conf_program program = {
+const struct conf_program cmd_retry_program = {
     .name = "urlsum retry",
     .usage = "BATCH",
     .doc =
@@ -129,7 +129,7 @@ cmd_retry(int argc, char **argv)
     int first = argc;
     int exit_code = EXIT_USAGE;
 
-    conf_parse(&program, argc, argv, &retry, &first);
+    conf_parse(&cmd_retry_program, argc, argv, &retry, &first);
     if (argc - first != 1 || !options_is_batch_id(argv[first])) {
         say("retry wants one BATCH; urlsum status lists them");
         goto out;
@@ -145,7 +145,7 @@ cmd_retry(int argc, char **argv)
     exit_code = run(&retry, argv[first]);
 out:
     session_close(&retry.session);
-    conf_fini(&program, &retry);
+    conf_fini(&cmd_retry_program, &retry);
     free(only);
     return exit_code;
 }

@@ -27,7 +27,7 @@ static const struct conf_table tables[] = {
     {NULL, 0},
 };
 
-static const struct conf_program program = {
+const struct conf_program cmd_rm_program = {
     .name = "urlsum rm",
     .usage = "BATCH...",
     .doc = "Remove finished batches and their results from the broker."
@@ -86,7 +86,7 @@ cmd_rm(int argc, char **argv)
     int first = argc;
     int exit_code;
 
-    conf_parse(&program, argc, argv, &rm, &first);
+    conf_parse(&cmd_rm_program, argc, argv, &rm, &first);
     for (int i = first; i < argc; i++) {
         if (!options_is_batch_id(argv[i]))
             first = argc;
@@ -99,6 +99,6 @@ cmd_rm(int argc, char **argv)
     if (!exit_code)
         exit_code = remove_all(&rm, argc - first, argv + first);
     session_close(&rm.session);
-    conf_fini(&program, &rm);
+    conf_fini(&cmd_rm_program, &rm);
     return exit_code;
 }

@@ -54,7 +54,7 @@ static const struct conf_table tables[] = {
     {NULL, 0},
 };
 
-static const struct conf_program program = {
+const struct conf_program cmd_status_program = {
     .name = "urlsum status",
     .usage = "[BATCH]",
     .doc = "Print how far a batch is, or list the broker's batches."
@@ -191,7 +191,7 @@ cmd_status(int argc, char **argv)
     int exit_code;
     int err;
 
-    conf_parse(&program, argc, argv, &status, &first);
+    conf_parse(&cmd_status_program, argc, argv, &status, &first);
     if (argc - first > 1 ||
         (first < argc && !options_is_batch_id(argv[first]))) {
         say("status takes one BATCH, or none to list them");
@@ -207,6 +207,6 @@ cmd_status(int argc, char **argv)
     if (err && !exit_code)
         exit_code = output_fail(&status.output, err);
     session_close(&status.session);
-    conf_fini(&program, &status);
+    conf_fini(&cmd_status_program, &status);
     return exit_code;
 }

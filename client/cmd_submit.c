@@ -71,7 +71,7 @@ on_given(void *config, const struct conf_option *row, bool by_flag)
     options_note_given(&submit->given, row, by_flag);
 }
 
-static const struct conf_program program = {
+const struct conf_program cmd_submit_program = {
     .name = "urlsum submit",
     .usage = "[URL...]",
     .doc = "Hand a list of URLs to a broker and print the batch's id. The "
@@ -268,7 +268,7 @@ cmd_submit(int argc, char **argv)
     int first = argc;
     int exit_code;
 
-    conf_parse(&program, argc, argv, &submit, &first);
+    conf_parse(&cmd_submit_program, argc, argv, &submit, &first);
     exit_code = prepare(&submit, argc - first, argv + first);
     if (!exit_code)
         exit_code = run(&submit);
@@ -277,6 +277,6 @@ cmd_submit(int argc, char **argv)
     feed_free(&submit.feed);
     list_free(&submit.list);
     session_close(&submit.session);
-    conf_fini(&program, &submit);
+    conf_fini(&cmd_submit_program, &submit);
     return exit_code;
 }

@@ -48,7 +48,7 @@ static const struct conf_table tables[] = {
     {NULL, 0},
 };
 
-static const struct conf_program program = {
+const struct conf_program cmd_wait_program = {
     .name = "urlsum wait",
     .usage = "BATCH",
     .doc = "Wait until a batch is finished."
@@ -133,7 +133,7 @@ cmd_wait(int argc, char **argv)
     int first = argc;
     int exit_code;
 
-    conf_parse(&program, argc, argv, &wait, &first);
+    conf_parse(&cmd_wait_program, argc, argv, &wait, &first);
     if (argc - first != 1 || !options_is_batch_id(argv[first])) {
         say("wait wants one BATCH; urlsum status lists them");
         return EXIT_USAGE;
@@ -149,6 +149,6 @@ cmd_wait(int argc, char **argv)
     progress_clear(&wait.progress);
     say_set_progress(NULL);
     session_close(&wait.session);
-    conf_fini(&program, &wait);
+    conf_fini(&cmd_wait_program, &wait);
     return exit_code;
 }

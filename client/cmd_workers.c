@@ -30,7 +30,7 @@ static const struct conf_table tables[] = {
     {NULL, 0},
 };
 
-static const struct conf_program program = {
+const struct conf_program cmd_workers_program = {
     .name = "urlsum workers",
     .doc = "List the fetchers and hashers that have a session with the broker."
            "\v"
@@ -116,13 +116,13 @@ cmd_workers(int argc, char **argv)
     int exit_code;
     int err;
 
-    conf_parse(&program, argc, argv, &workers, &first);
+    conf_parse(&cmd_workers_program, argc, argv, &workers, &first);
     (void)output_open(&workers.output, NULL); // stdout is open already
     exit_code = run(&workers);
     err = output_close(&workers.output);
     if (err && !exit_code)
         exit_code = output_fail(&workers.output, err);
     session_close(&workers.session);
-    conf_fini(&program, &workers);
+    conf_fini(&cmd_workers_program, &workers);
     return exit_code;
 }

@@ -36,7 +36,8 @@ struct format {
     char algorithms[WIRE_ALGORITHMS_MAX][WIRE_ALGORITHM_NAME_MAX + 1];
 };
 
-// Parses "sum", "tag", "jsonl", "csv", "sri". Returns 0 or -EINVAL.
+// Parses a word of FORMAT_CHOICE. Returns 0 or -EINVAL.
+#define FORMAT_CHOICE "sum|tag|jsonl|csv|sri"
 int format_parse(const char *text, enum format_kind *out_kind);
 
 // Why this format cannot be (sri of md5, -z with csv), a sentence; NULL when it

@@ -7,21 +7,6 @@
 #include <stdio.h>
 #include <string.h>
 
-const struct command commands[] = {
-    {"get", "fetch URLs and print their digests (also without its name)",
-     cmd_get},
-    {"submit", "hand a list to a broker and print the batch's id", cmd_submit},
-    {"status", "how far a batch is; without BATCH: all batches", cmd_status},
-    {"results", "print what a batch has so far, or --follow it to its end",
-     cmd_results},
-    {"wait", "wait until a batch is finished", cmd_wait},
-    {"retry", "queue a batch's failed URLs again", cmd_retry},
-    {"cancel", "cancel a batch", cmd_cancel},
-    {"rm", "remove finished batches and their results", cmd_rm},
-    {"workers", "which fetchers and hashers a broker has", cmd_workers},
-    {NULL, NULL, NULL},
-};
-
 static const char help_head[] =
     "Usage: urlsum [get] [OPTION...] [-i FILE] [URL...]\n"
     "       urlsum SUBCOMMAND [OPTION...] [BATCH]\n"

@@ -80,9 +80,9 @@ void options_to_batch(const struct given *given,
 const char *options_parse_algorithms(const char *list, struct format *format,
                                      char *why, size_t why_size);
 
-// Fills kind and is_zero_ended. Returns NULL or a sentence.
-const char *options_parse_format(const struct output_options *options,
-                                 struct format *format);
+// Fills kind and is_zero_ended.
+void options_parse_format(const struct output_options *options,
+                          struct format *format);
 
 // True for 1 to 64 of [A-Za-z0-9._-].
 bool options_is_batch_id(const char *text);

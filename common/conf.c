@@ -16,10 +16,16 @@
 // Keys of options without a short flag; beyond every character.
 enum { KEY_PRINT_CONFIG = 0x100, KEY_ROW };
 
-// Bytes of an environment variable's name.
-enum { ENV_NAME_MAX = 80 };
-
 enum source { FROM_DEFAULT, FROM_ENVIRONMENT, FROM_FLAG };
+
+const struct conf_option conf_own_options[] = {
+    {.name = "print-config",
+     .help = "Print every setting and where it comes from"},
+    {.name = "version", .short_flag = 'V', .help = "Print the version"},
+    {.name = "help", .short_flag = 'h', .help = "Print this text"},
+    {.name = NULL},
+};
+#define OWN_LEN (sizeof(conf_own_options) / sizeof(*conf_own_options))
 
 // A row in use: where it came from and what happened to it.
 struct slot {
@@ -118,6 +124,19 @@ shown(const char *text, char buf[128])
     return buf;
 }
 
+// "none of csv, json".
+static void
+print_choice(const char *choice)
+{
+    (void)fputs("none of ", stderr);
+    for (; *choice; choice++) {
+        if (*choice == '|')
+            (void)fputs(", ", stderr);
+        else
+            (void)fputc(*choice, stderr);
+    }
+}
+
 // where: "--ttl" or "URLSUM_TTL".
 static void value_exit(const struct parse *parse, const struct conf_option *row,
                        const char *where, const char *text)
@@ -138,9 +157,13 @@ value_exit(const struct parse *parse, const struct conf_option *row,
     char high[CONF_VALUE_MAX];
     char buf[128];
 
-    (void)fprintf(stderr, "%s: %s: '%s' is not %s", parse->program->name, where,
-                  shown(text, buf), nouns[row->type]);
-    if (row->type != CONF_BOOL)
+    (void)fprintf(stderr, "%s: %s: '%s' is ", parse->program->name, where,
+                  shown(text, buf));
+    if (row->type == CONF_CHOICE)
+        print_choice(row->arg);
+    else
+        (void)fprintf(stderr, "not %s", nouns[row->type]);
+    if (row->type != CONF_BOOL && row->type != CONF_CHOICE)
         (void)fprintf(stderr, " (%s to %s)",
                       conf_print_number(row->type, row->lowest, low),
                       conf_print_number(row->type, row->highest, high));
@@ -150,13 +173,13 @@ value_exit(const struct parse *parse, const struct conf_option *row,
 
 // --- Rows ---
 
-// "URLSUM_" + name in capitals.
-static const char *
-env_name(const struct conf_option *row, char name[ENV_NAME_MAX])
+const char *
+conf_env_name(const struct conf_option *row, char name[CONF_ENV_NAME_MAX])
 {
-    size_t len = (size_t)snprintf(name, ENV_NAME_MAX, "URLSUM_%s", row->name);
+    size_t len =
+        (size_t)snprintf(name, CONF_ENV_NAME_MAX, "URLSUM_%s", row->name);
 
-    assert(len < ENV_NAME_MAX);
+    assert(len < CONF_ENV_NAME_MAX);
     for (size_t i = 0; i < len; i++) {
         if (name[i] == '-')
             name[i] = '_';
@@ -164,6 +187,23 @@ env_name(const struct conf_option *row, char name[ENV_NAME_MAX])
             name[i] = (char)toupper((unsigned char)name[i]);
     }
     return name;
+}
+
+// True for a word of choice, which has '|' between its words.
+static bool
+is_chosen_from(const char *choice, const char *text)
+{
+    size_t len = strlen(text);
+
+    for (;;) {
+        size_t word_len = strcspn(choice, "|");
+
+        if (word_len == len && memcmp(choice, text, len) == 0)
+            return true;
+        if (!choice[word_len])
+            return false;
+        choice += word_len + 1;
+    }
 }
 
 // Returns 0, -EINVAL or -ENOMEM. A flag's list item is one item, whatever it
@@ -179,6 +219,11 @@ set_value(struct slot *slot, const char *text, enum source source)
     case CONF_BOOL:
         return conf_parse_bool(text, slot->variable);
     case CONF_STRING:
+        *(const char **)slot->variable = text;
+        return 0;
+    case CONF_CHOICE:
+        if (!is_chosen_from(row->arg, text))
+            return -EINVAL;
         *(const char **)slot->variable = text;
         return 0;
     case CONF_LIST:
@@ -212,6 +257,7 @@ clear_value(struct slot *slot)
         *(bool *)slot->variable = false;
         break;
     case CONF_STRING:
+    case CONF_CHOICE:
         *(const char **)slot->variable = NULL;
         break;
     case CONF_LIST:
@@ -230,8 +276,8 @@ clear_value(struct slot *slot)
 static void
 set_from_environment(struct parse *parse, struct slot *slot)
 {
-    char name[ENV_NAME_MAX];
-    const char *text = getenv(env_name(slot->row, name));
+    char name[CONF_ENV_NAME_MAX];
+    const char *text = getenv(conf_env_name(slot->row, name));
     int err;
 
     // An empty variable is as good as none: compose files make such.
@@ -265,6 +311,7 @@ print_slot(const struct slot *slot)
         text = *(const bool *)slot->variable ? "yes" : "no";
         break;
     case CONF_STRING:
+    case CONF_CHOICE:
         text = *(const char *const *)slot->variable;
         break;
     case CONF_LIST:
@@ -305,7 +352,7 @@ print_version(const struct parse *parse)
 static void
 set_flag(struct parse *parse, struct slot *slot, const char *text)
 {
-    char name[ENV_NAME_MAX];
+    char name[CONF_ENV_NAME_MAX];
     int err;
 
     slot->source = FROM_FLAG;
@@ -366,14 +413,14 @@ on_key(int key, char *arg, struct argp_state *state)
 static char *
 option_doc(const struct parse *parse, const struct conf_option *row)
 {
-    char name[ENV_NAME_MAX];
+    char name[CONF_ENV_NAME_MAX];
     char *doc = NULL;
     bool has_default = row->initial && *row->initial && row->type != CONF_BOOL;
 
     if (asprintf(&doc, "%s%s%s%s [env: %s]", row->help,
                  has_default ? " [default: " : "",
                  has_default ? row->initial : "", has_default ? "]" : "",
-                 env_name(row, name)) < 0)
+                 conf_env_name(row, name)) < 0)
         memory_exit(parse);
     return doc;
 }
@@ -382,14 +429,8 @@ option_doc(const struct parse *parse, const struct conf_option *row)
 static struct argp_option *
 make_options(const struct parse *parse)
 {
-    static const struct argp_option own[] = {
-        {"print-config", KEY_PRINT_CONFIG, NULL, 0,
-         "Print every setting and where it comes from", -1},
-        {"version", 'V', NULL, 0, "Print the version", -1},
-        {"help", 'h', NULL, 0, "Print this text", -1},
-    };
     struct argp_option *options =
-        calloc(parse->slots_len + 4, sizeof(*options));
+        calloc(parse->slots_len + OWN_LEN, sizeof(*options));
 
     if (!options)
         memory_exit(parse);
@@ -406,7 +447,17 @@ make_options(const struct parse *parse)
             .group = (int)i + 1, // argp would sort them by name
         };
     }
-    memcpy(options + parse->slots_len, own, sizeof(own));
+    for (size_t i = 0; i < OWN_LEN; i++) {
+        const struct conf_option *row = &conf_own_options[i];
+
+        options[parse->slots_len + i] = (struct argp_option){
+            .name = row->name,
+            .key = row->short_flag || !row->name ? row->short_flag
+                                                 : KEY_PRINT_CONFIG,
+            .doc = row->help,
+            .group = row->name ? -1 : 0, // behind all others
+        };
+    }
     return options;
 }
 

@@ -14,6 +14,7 @@
 enum conf_type {
     CONF_BOOL,    // bool: present or not; environment: 1/0/true/false/yes/no
     CONF_STRING,  // const char *: borrowed from argv, environ or the row
+    CONF_CHOICE,  // const char *: one of the words of arg ("csv|json")
     CONF_LIST,    // struct conf_list: every occurrence, in order; environment:
                   // separated by newlines
     CONF_INT,     // int64_t: lowest..highest
@@ -35,9 +36,15 @@ struct conf_option {
     const char *initial; // as text; NULL: NULL, false, 0 or empty
     int64_t lowest;      // of INT, SIZE (bytes), SECONDS (ms)
     int64_t highest;
-    const char *arg;  // what --help calls the value: "FILE"
+    // What --help calls the value. Shells complete by it: FILE, DIR, ENDPOINT,
+    // words with '|' between, "WORD,..." for several with commas between.
+    const char *arg;
     const char *help; // one sentence
 };
+
+// What every program has besides: --print-config, --version, --help;
+// NULL-ended.
+extern const struct conf_option conf_own_options[];
 
 // A program's options may come from several tables (a role's rows, shared
 // rows), each for its own part of the config struct.
@@ -67,6 +74,12 @@ void conf_parse(const struct conf_program *program, int argc, char **argv,
 
 // Frees what lists own.
 void conf_fini(const struct conf_program *program, void *config);
+
+// Writes a row's environment variable and returns name: "URLSUM_LOG_LEVEL" of
+// log-level.
+#define CONF_ENV_NAME_MAX 80
+const char *conf_env_name(const struct conf_option *row,
+                          char name[CONF_ENV_NAME_MAX]);
 
 // Parses a size, a number of seconds or of days as rows do. Returns 0 or
 // -EINVAL.

@@ -17,7 +17,9 @@ enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
 // Lines above this level are dropped. LOG_INFO at start. Call before threads.
 void log_set_level(enum log_level level);
 
-// Parses "error", "warn", "info", "debug". Returns 0 or -EINVAL.
+// Parses a word of LOG_LEVEL_CHOICE (as rows of the option table call them).
+// Returns 0 or -EINVAL.
+#define LOG_LEVEL_CHOICE "error|warn|info|debug"
 int log_level_parse(const char *text, enum log_level *out_level);
 
 // True when a line of this level would be written: guards costly arguments.

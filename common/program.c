@@ -63,30 +63,23 @@ on_status(void *arg, const char *text)
 int
 program_main(const struct program_role *program, int argc, char **argv)
 {
-    enum log_level level;
+    enum log_level level = LOG_INFO;
     struct role role;
     void *zmq = NULL;
-    int first, code = 2;
+    int first, code = 3;
 
     // A SIGTERM that comes before there is a loop to take it waits for it.
     loop_hold_stop_signals();
     if (program_fill_descriptors() != 0)
         return 3; // nobody can be told
     conf_parse(program->conf, argc, argv, program->config, &first);
-    if (log_level_parse(*program->log_level, &level) != 0) {
-        (void)fprintf(stderr,
-                      "%s: --log-level: '%s' is none of error, warn, info, "
-                      "debug\n",
-                      program->conf->name, *program->log_level);
-        goto out;
-    }
+    (void)log_level_parse(*program->log_level, &level); // a word of the row
     log_set_level(level);
     program_keep_freed_memory();
     zmq = zmq_ctx_new();
     if (!zmq) {
         (void)fprintf(stderr, "%s: no ZeroMQ context: %s\n",
                       program->conf->name, zmq_strerror(zmq_errno()));
-        code = 3;
         goto out;
     }
     if (program->io_threads)

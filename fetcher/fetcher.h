@@ -32,6 +32,9 @@ struct fetcher_config {
 extern const struct conf_option fetcher_transfer_options[];
 extern const struct conf_option fetcher_options[];
 
+// urlsum-fetcher as a program; its rows fill a struct fetcher_config.
+extern const struct conf_program fetcher_program;
+
 // Serves until stopped. Returns the program's exit code (0; 2 for a setting
 // that cannot be, said on stderr).
 int fetcher_run(const struct fetcher_config *config, struct role *role);

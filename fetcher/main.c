@@ -5,18 +5,6 @@
 
 #include <stddef.h>
 
-static const struct conf_table tables[] = {
-    {fetcher_options, 0},
-    {fetcher_transfer_options, 0},
-    {NULL, 0},
-};
-
-static const struct conf_program conf = {
-    .name = "urlsum-fetcher",
-    .doc = "Downloads URLs for a broker and streams their bodies to it.",
-    .tables = tables,
-};
-
 static int
 run(const void *config, struct role *role)
 {
@@ -27,7 +15,7 @@ int
 main(int argc, char **argv)
 {
     struct fetcher_config config = {0};
-    const struct program_role program = {.conf = &conf,
+    const struct program_role program = {.conf = &fetcher_program,
                                          .config = &config,
                                          .log_level = &config.log_level,
                                          .run = run};

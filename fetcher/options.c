@@ -1,5 +1,6 @@
 #include "common/conf.h"
 #include "common/limits.h"
+#include "common/log.h"
 #include "fetcher/fetcher.h"
 
 #define DAY_MS (24 * 3600 * 1000)
@@ -39,7 +40,19 @@ const struct conf_option fetcher_options[] = {
      "number if not given."},
     {"grace", 0, CONF_SECONDS, AT(grace_ms), "25", 0, DAY_MS, "SECONDS",
      "How long a stop waits for transfers in hand."},
-    {"log-level", 0, CONF_STRING, AT(log_level), "info", 0, 0, "LEVEL",
-     "Which events are logged: error, warn, info or debug."},
+    {"log-level", 0, CONF_CHOICE, AT(log_level), "info", 0, 0, LOG_LEVEL_CHOICE,
+     "The least important lines to log."},
     {0},
+};
+
+static const struct conf_table tables[] = {
+    {fetcher_options, 0},
+    {fetcher_transfer_options, 0},
+    {NULL, 0},
+};
+
+const struct conf_program fetcher_program = {
+    .name = "urlsum-fetcher",
+    .doc = "Downloads URLs for a broker and streams their bodies to it.",
+    .tables = tables,
 };

@@ -18,48 +18,6 @@
 #include <string.h>
 #include <unistd.h>
 
-const struct conf_option hasher_work_options[] = {
-    {.name = "threads",
-     .type = CONF_INT,
-     .offset = offsetof(struct hasher_config, threads),
-     .initial = "0",
-     .lowest = 0,
-     .highest = HASHER_THREADS_MAX,
-     .arg = "N",
-     .help = "Hash on N threads; 0: as many as the CPU quota allows."},
-    {0},
-};
-
-const struct conf_option hasher_options[] = {
-    {.name = "broker",
-     .type = CONF_STRING,
-     .offset = offsetof(struct hasher_config, broker),
-     .initial = "tcp://127.0.0.1",
-     .arg = "ENDPOINT",
-     .help = "Work for the broker at ENDPOINT; its port is 5552 if not said."},
-    {.name = "name",
-     .type = CONF_STRING,
-     .offset = offsetof(struct hasher_config, name),
-     .arg = "NAME",
-     .help = "Call this hasher NAME in logs and records; host/pid if not "
-             "said."},
-    {.name = "grace",
-     .type = CONF_SECONDS,
-     .offset = offsetof(struct hasher_config, grace_ms),
-     .initial = "25",
-     .lowest = 0,
-     .highest = 86400000,
-     .arg = "SECONDS",
-     .help = "When told to stop, finish open bodies for at most SECONDS."},
-    {.name = "log-level",
-     .type = CONF_STRING,
-     .offset = offsetof(struct hasher_config, log_level),
-     .initial = "info",
-     .arg = "LEVEL",
-     .help = "Log lines up to LEVEL: error, warn, info or debug."},
-    {0},
-};
-
 // The supervisor: waits on the role's own thread for a stop or for its lanes.
 struct hasher {
     struct loop *loop;

@@ -21,6 +21,9 @@ struct hasher_config {
 extern const struct conf_option hasher_work_options[];
 extern const struct conf_option hasher_options[];
 
+// urlsum-hasher as a program; its rows fill a struct hasher_config.
+extern const struct conf_program hasher_program;
+
 // Serves until stopped. Returns the program's exit code.
 int hasher_run(const struct hasher_config *config, struct role *role);
 

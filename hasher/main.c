@@ -9,18 +9,6 @@
 // Hashing threads that one of ZeroMQ's own threads keeps busy.
 #define THREADS_PER_IO_THREAD 2
 
-static const struct conf_table tables[] = {
-    {hasher_work_options, 0},
-    {hasher_options, 0},
-    {NULL, 0},
-};
-
-static const struct conf_program conf = {
-    .name = "urlsum-hasher",
-    .doc = "Computes digests of the bodies that a urlsum broker sends.",
-    .tables = tables,
-};
-
 static int
 io_threads(const void *config)
 {
@@ -40,7 +28,7 @@ int
 main(int argc, char **argv)
 {
     struct hasher_config config = {0};
-    const struct program_role program = {.conf = &conf,
+    const struct program_role program = {.conf = &hasher_program,
                                          .config = &config,
                                          .log_level = &config.log_level,
                                          .io_threads = io_threads,

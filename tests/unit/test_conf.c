@@ -21,6 +21,7 @@
 struct part {
     int64_t ttl_ms;
     const char *name;
+    const char *shape; // of a table of its own
 };
 
 struct config {
@@ -52,6 +53,14 @@ static const struct conf_option part_rows[] = {
 };
 static const struct conf_table tables[] = {
     {rows, 0}, {part_rows, AT(part)}, {NULL, 0}};
+
+static const struct conf_option shape_rows[] = {
+    {"shape", 0, CONF_CHOICE, offsetof(struct part, shape), "round", 0, 0,
+     "round|square", "What it looks like."},
+    {.name = NULL},
+};
+static const struct conf_table shape_tables[] = {{shape_rows, AT(part)},
+                                                 {NULL, 0}};
 
 static struct conf_program program = {
     .name = "urlsum-test",
@@ -245,6 +254,31 @@ test_errors(void **state)
 }
 
 static void
+test_choice(void **state)
+{
+    static const char *const wrong[] = {
+        "", "roun", "rounds", "Round", "quare", "square|", "round|square"};
+
+    (void)state;
+    program.tables = shape_tables;
+    assert_int_equal(run(NULL, NULL, "--print-config", NULL), 0);
+    assert_string_equal(out, "shape=round # default\n");
+    assert_int_equal(run(NULL, NULL, "--shape=square", "--print-config", NULL),
+                     0);
+    assert_string_equal(out, "shape=square # flag\n");
+    assert_int_equal(run("URLSUM_SHAPE", "square", "--print-config", NULL), 0);
+    assert_string_equal(out, "shape=square # environment\n");
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(*wrong); i++)
+        assert_int_equal(run(NULL, NULL, "--shape", wrong[i], NULL), 2);
+    assert_int_equal(run("URLSUM_SHAPE", "oval", NULL), 2);
+    check_error("URLSUM_SHAPE: 'oval' is none of round, square: What it looks "
+                "like.");
+    assert_int_equal(run(NULL, NULL, "--help", NULL), 0);
+    assert_non_null(strstr(out, "--shape=round|square"));
+    program.tables = tables;
+}
+
+static void
 test_no_arguments(void **state)
 {
     (void)state;
@@ -406,7 +440,7 @@ main(void)
         cmocka_unit_test(test_no_arguments), cmocka_unit_test(test_long_error),
         cmocka_unit_test(test_help),         cmocka_unit_test(test_version),
         cmocka_unit_test(test_print_config), cmocka_unit_test(test_sizes),
-        cmocka_unit_test(test_seconds),
+        cmocka_unit_test(test_seconds),      cmocka_unit_test(test_choice),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

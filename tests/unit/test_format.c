@@ -420,6 +420,8 @@ checks(void **state)
     struct format md5 = make_format(FORMAT_SRI, "md5");
     struct format csv = make_format(FORMAT_CSV, "md5");
     enum format_kind kind = FORMAT_SUM;
+    char choice[] = FORMAT_CHOICE;
+    unsigned words = 0;
 
     (void)state;
     assert_null(format_check(&sri));
@@ -431,6 +433,11 @@ checks(void **state)
     assert_int_equal(kind, FORMAT_JSONL);
     assert_true(format_parse("json", &kind) < 0);
     assert_true(format_parse("", &kind) < 0);
+    for (char *word = strtok(choice, "|"); word; word = strtok(NULL, "|")) {
+        assert_int_equal(format_parse(word, &kind), 0);
+        assert_int_equal(kind, words++);
+    }
+    assert_int_equal(words, FORMAT_SRI + 1);
 }
 
 static void

@@ -66,6 +66,8 @@ static void
 test_levels(void **state)
 {
     enum log_level level = LOG_WARN;
+    char choice[] = LOG_LEVEL_CHOICE;
+    unsigned words = 0;
 
     (void)state;
     assert_int_equal(log_level_parse("debug", &level), 0);
@@ -75,6 +77,11 @@ test_levels(void **state)
     assert_int_equal(log_level_parse("INFO", &level), -EINVAL);
     assert_int_equal(log_level_parse("", &level), -EINVAL);
     assert_int_equal(level, LOG_ERROR);
+    for (char *word = strtok(choice, "|"); word; word = strtok(NULL, "|")) {
+        assert_int_equal(log_level_parse(word, &level), 0);
+        assert_int_equal(level, words++);
+    }
+    assert_int_equal(words, LOG_DEBUG + 1);
     log_set_level(LOG_WARN);
     assert_true(log_enabled(LOG_ERROR));
     assert_true(log_enabled(LOG_WARN));
