@@ -5,9 +5,11 @@
 #include "broker/lease.h"
 #include "broker/schedule.h"
 #include "broker/state.h"
+#include "broker/stats.h"
 #include "common/clock.h"
 #include "common/conf.h"
 #include "common/endpoint.h"
+#include "common/http.h"
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/role.h"
@@ -49,6 +51,7 @@ struct run {
     struct loop_timer *beat_timer;
     struct loop_timer *retry_timer;
     struct loop_timer *grace_timer;
+    struct http *http;
     uint64_t retry_due_ms;
     const char *store_path; // NULL: a temporary file
     char store_default[4096];
@@ -431,6 +434,15 @@ start(struct run *run)
         goto failed;
     if (!broker->config->is_ephemeral)
         guard_raise_files();
+    if (broker->config->http) {
+        if (!http_is_address(broker->config->http)) {
+            fprintf(stderr, "urlsum-broker: --http %s: not ADDRESS:PORT\n",
+                    broker->config->http);
+            return 2;
+        }
+        if (stats_serve(broker, broker->config->http, &run->http) != 0)
+            return 3;
+    }
     run->store_path = store_path(broker->config, run->store_default,
                                  sizeof(run->store_default));
     code = bind_all(run);
@@ -463,6 +475,7 @@ finish(struct run *run)
         trouble_push_all(broker);
     // Gives every operation back: nothing points into batches afterwards.
     store_close(&broker->store);
+    http_free(&run->http);
     if (broker->trouble.unrecorded) {
         if (!broker->config->is_ephemeral) // there is a next start
             log_error("broker.unrecorded",

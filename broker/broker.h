@@ -22,12 +22,13 @@ struct broker_config {
     int64_t grace_ms;      // for draining
     int64_t keep_ms;       // how long finished batches stay; 0: for ever
     const char *log_level;
+    const char *http; // where /metrics and so on are served; NULL: nowhere
 };
 
 // Offsets are of struct broker_config; NULL-ended. broker_schedule_options:
 // --parallel-max-host, --buffer-memory, what an embedded run offers as well.
 // broker_options: the program's own: --client-bind, --fetcher-bind,
-// --hasher-bind, --store, --keep, --ttl, --grace, --log-level.
+// --hasher-bind, --store, --keep, --ttl, --grace, --log-level, --http.
 extern const struct conf_option broker_schedule_options[];
 extern const struct conf_option broker_options[];
 

@@ -1,5 +1,6 @@
 #include "broker/broker.h"
 #include "common/conf.h"
+#include "common/http.h"
 #include "common/log.h"
 
 #define AT(field) offsetof(struct broker_config, field)
@@ -34,6 +35,7 @@ const struct conf_option broker_options[] = {
      "How long SIGTERM lets transfers finish before they are handed back."},
     {"log-level", 0, CONF_CHOICE, AT(log_level), "info", 0, 0, LOG_LEVEL_CHOICE,
      "The least important lines to log."},
+    HTTP_OPTION(AT(http)),
     {0},
 };
 

@@ -19,5 +19,7 @@ const struct command commands[] = {
      &cmd_rm_program},
     {"workers", "which fetchers and hashers a broker has", cmd_workers,
      &cmd_workers_program},
+    {"health", "ask a daemon whether it is ready (its --http)", cmd_health,
+     &cmd_health_program},
     {NULL, NULL, NULL, NULL},
 };

@@ -58,43 +58,67 @@ is_host(const char *text, size_t len)
     return true;
 }
 
+// The end of the host, brackets included, of "HOST", "[V6]", "HOST:PORT" and so
+// on; *out_port is NULL when none is said. Returns NULL for what is none of
+// these.
+static const char *
+find_host_end(const char *text, const char **out_port)
+{
+    const char *host = text, *host_end, *rest;
+
+    if (*host == '[') {
+        host_end = strchr(++host, ']');
+        if (!host_end)
+            return NULL;
+        rest = host_end + 1;
+    } else {
+        host_end = rest = host + strcspn(host, ":");
+    }
+    if (!is_host(host, (size_t)(host_end - host)) || (*rest && *rest != ':'))
+        return NULL;
+    // A second colon is an IPv6 address without brackets, also refused.
+    *out_port = *rest ? rest + 1 : NULL;
+    if (*out_port && !is_port(*out_port, strlen(*out_port)))
+        return NULL;
+    return rest - text < ENDPOINT_MAX ? rest : NULL;
+}
+
 // host is what stands after tcp://.
 static int
 resolve_tcp(const char *host, int default_port, char *out_endpoint)
 {
-    const char *host_end;
-    const char *port = NULL;
-    size_t host_len;
-    int len;
+    const char *port, *host_end = find_host_end(host, &port);
+    int host_len, len;
 
-    if (*host == '[') {
-        host_end = strchr(host, ']');
-        if (!host_end || !is_host(host + 1, (size_t)(host_end - host - 1)))
-            return -EINVAL;
-        host_end++;
-        if (*host_end != '\0' && *host_end != ':')
-            return -EINVAL;
-    } else {
-        host_end = host + strcspn(host, ":");
-        if (!is_host(host, (size_t)(host_end - host)))
-            return -EINVAL;
-    }
-    if (*host_end == ':') {
-        port = host_end + 1;
-        // A second colon is an IPv6 address without brackets, also refused.
-        if (!is_port(port, strlen(port)))
-            return -EINVAL;
-    }
-    host_len = (size_t)(host_end - host);
-    if (host_len >= ENDPOINT_MAX)
+    if (!host_end)
         return -EINVAL;
+    host_len = (int)(host_end - host);
     if (port)
-        len = snprintf(out_endpoint, ENDPOINT_MAX, "tcp://%.*s:%s",
-                       (int)host_len, host, port);
+        len = snprintf(out_endpoint, ENDPOINT_MAX, "tcp://%.*s:%s", host_len,
+                       host, port);
     else
-        len = snprintf(out_endpoint, ENDPOINT_MAX, "tcp://%.*s:%d",
-                       (int)host_len, host, default_port);
+        len = snprintf(out_endpoint, ENDPOINT_MAX, "tcp://%.*s:%d", host_len,
+                       host, default_port);
     return len < ENDPOINT_MAX ? 0 : -EINVAL;
+}
+
+int
+endpoint_split(const char *text, int default_port, char out_host[ENDPOINT_MAX],
+               char out_port[6])
+{
+    const char *port, *host_end = find_host_end(text, &port);
+    bool has_brackets = *text == '[';
+
+    if (!host_end || (port && *port == '*'))
+        return -EINVAL;
+    (void)snprintf(out_host, ENDPOINT_MAX, "%.*s",
+                   (int)(host_end - text) - (has_brackets ? 2 : 0),
+                   text + has_brackets);
+    if (port)
+        (void)snprintf(out_port, 6, "%s", port);
+    else
+        (void)snprintf(out_port, 6, "%u", (unsigned)default_port % 65536U);
+    return 0;
 }
 
 static int

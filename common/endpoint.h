@@ -15,4 +15,9 @@
 int endpoint_resolve(const char *text, int default_port,
                      char out_endpoint[ENDPOINT_MAX]);
 
+// "HOST:PORT", "HOST" (the default port) or the same with "[V6]" into its
+// parts, without brackets. Returns 0 or -EINVAL.
+int endpoint_split(const char *text, int default_port,
+                   char out_host[ENDPOINT_MAX], char out_port[6]);
+
 #endif

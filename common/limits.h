@@ -82,5 +82,18 @@
 #define PORT_CLIENT 5550
 #define PORT_FETCHER 5551
 #define PORT_HASHER 5552
+#define PORT_HTTP 5553
+
+// --- What --http answers (common/http.c) ---
+
+// Connections at once, if the limit of open files allows as many: a scraper and
+// a few probes need one each. One more ends the oldest, so whoever only holds
+// them cannot keep the others out.
+#define HTTP_PEERS_MAX 64
+// Milliseconds of a connection, its answer included: slow readers and writers
+// end here.
+#define HTTP_PEER_MS 10000
+// Bytes of a request's head, and what libmicrohttpd needs beside it.
+#define HTTP_PEER_BYTES (8 * 1024)
 
 #endif

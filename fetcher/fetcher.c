@@ -1,9 +1,11 @@
 #include "fetcher/fetcher.h"
 
+#include "common/http.h"
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/role.h"
 #include "fetcher/chunk.h"
+#include "fetcher/fetch_stats.h"
 #include "fetcher/multi.h"
 #include "fetcher/outbox.h"
 #include "fetcher/settings.h"
@@ -42,6 +44,8 @@ struct fetcher {
     struct credit credit;
     struct transfer_env env;
     struct loop_timer *grace;
+    struct http *http;
+    struct fetch_stats stats;
     struct transfer *in_hand; // by job
     size_t in_hand_len;
     struct transfer *idle;        // the warmest first
@@ -96,6 +100,7 @@ on_stop(void *arg, int stops)
     }
     if (fetcher->is_draining)
         return;
+    fetcher->stats.is_draining = true;
     log_info("fetcher.draining", "jobs=%zu", fetcher->in_hand_len);
     if (!worker_link_is_live(fetcher->link)) {
         leave(fetcher); // nobody has given us anything
@@ -471,6 +476,7 @@ open_link(struct fetcher *fetcher, const char *endpoint)
                                .name = config->name ? config->name : name,
                                .capacity = (uint64_t)config->parallel_max,
                                .recv_messages_max = RECV_MESSAGES_MAX,
+                               .stats = &fetcher->stats.link,
                            },
                            &owner, &fetcher->link);
 }
@@ -500,6 +506,9 @@ start(struct fetcher *fetcher, const char *endpoint, long connections_max)
     if (!err)
         err = loop_timer_new(fetcher->loop, on_grace_over, fetcher,
                              &fetcher->grace);
+    if (!err && fetcher->config->http)
+        err = fetch_stats_serve(&fetcher->stats, fetcher->loop,
+                                fetcher->config->http, &fetcher->http);
     if (err)
         return err;
     set_env(fetcher);
@@ -524,6 +533,7 @@ finish(struct fetcher *fetcher)
         transfer_free(&transfer);
     }
     role_detach(fetcher->role);
+    http_free(&fetcher->http);
     worker_link_free(&fetcher->link);
     multi_free(&fetcher->multi);
     if (fetcher->loop) {

@@ -21,6 +21,7 @@ struct fetcher_config {
     const char *user_agent;
     int64_t grace_ms;
     const char *log_level;
+    const char *http; // where /metrics and so on are served; NULL: nowhere
 };
 
 // Offsets are of struct fetcher_config; NULL-ended. fetcher_transfer_options:
@@ -28,7 +29,7 @@ struct fetcher_config {
 // (-Y),
 // --speed-time (-y), --max-time (-m), --max-filesize, --user-agent (-A): what
 // an embedded run offers as well. fetcher_options: the program's own: --broker,
-// --name, --grace, --log-level.
+// --name, --grace, --log-level, --http.
 extern const struct conf_option fetcher_transfer_options[];
 extern const struct conf_option fetcher_options[];
 

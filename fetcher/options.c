@@ -1,4 +1,5 @@
 #include "common/conf.h"
+#include "common/http.h"
 #include "common/limits.h"
 #include "common/log.h"
 #include "fetcher/fetcher.h"
@@ -42,6 +43,7 @@ const struct conf_option fetcher_options[] = {
      "How long a stop waits for transfers in hand."},
     {"log-level", 0, CONF_CHOICE, AT(log_level), "info", 0, 0, LOG_LEVEL_CHOICE,
      "The least important lines to log."},
+    HTTP_OPTION(AT(http)),
     {0},
 };
 

@@ -1,5 +1,6 @@
 #include "fetcher/settings.h"
 
+#include "common/http.h"
 #include "fetcher/fetcher.h"
 #include "proto/wire.h"
 
@@ -62,6 +63,10 @@ settings_check(const struct fetcher_config *config,
                             config->name, strlen(config->name)})) {
         fprintf(stderr, "urlsum: --name: 1 to %d printable characters\n",
                 WIRE_NAME_MAX);
+        return 2;
+    }
+    if (config->http && !http_is_address(config->http)) {
+        fprintf(stderr, "urlsum: --http %s: not ADDRESS:PORT\n", config->http);
         return 2;
     }
     return check_files(config, out_connections_max);

@@ -3,10 +3,12 @@
 #include "common/conf.h"
 #include "common/cpus.h"
 #include "common/endpoint.h"
+#include "common/http.h"
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/role.h"
 #include "hasher/digest.h"
+#include "hasher/hash_stats.h"
 #include "hasher/lane.h"
 #include "proto/wire.h"
 
@@ -22,6 +24,8 @@
 struct hasher {
     struct loop *loop;
     struct loop_wake *wake; // a lane has ended
+    struct http *http;
+    struct hash_stats stats;
     char **algorithms;
     char endpoint[ENDPOINT_MAX];
     struct lane **lanes;
@@ -46,6 +50,7 @@ on_lane_end(void *arg, int failed)
 static void
 stop_lanes(struct hasher *hasher, int stops)
 {
+    hasher->stats.is_draining = true;
     for (; hasher->stops < stops && hasher->stops < 2; hasher->stops++) {
         for (size_t i = 0; i < hasher->lanes_len; i++)
             lane_stop(hasher->lanes[i]);
@@ -96,8 +101,7 @@ static int
 start_lanes(struct hasher *hasher, const struct hasher_config *config,
             void *zmq, const char *name)
 {
-    size_t threads =
-        (size_t)(config->threads ? config->threads : cpus_usable());
+    size_t threads = hasher->stats.lanes_len;
     char lane_name[WIRE_NAME_MAX + 1];
     struct lane_config lane = {
         .zmq = zmq,
@@ -116,6 +120,7 @@ start_lanes(struct hasher *hasher, const struct hasher_config *config,
         int err;
 
         (void)snprintf(lane_name, sizeof(lane_name), "%s/%zu", name, i);
+        lane.stats = &hasher->stats.lanes[i];
         err = lane_start(&lane, &hasher->lanes[i]);
         if (err)
             return err;
@@ -132,10 +137,12 @@ finish(struct hasher *hasher, struct role *role)
     free(hasher->lanes);
     if (hasher->loop) {
         role_detach(role);
+        http_free(&hasher->http);
         loop_wake_free(&hasher->wake);
         loop_free(&hasher->loop);
     }
     digest_names_free(&hasher->algorithms);
+    hash_stats_fini(&hasher->stats);
 }
 
 int
@@ -156,10 +163,19 @@ hasher_run(const struct hasher_config *config, struct role *role)
                   "what=name why=\"1 to 122 printable ASCII characters\"");
         return 2;
     }
+    if (config->http && !http_is_address(config->http)) {
+        log_error("hasher.setting", "what=http why=\"not ADDRESS:PORT\"");
+        return 2;
+    }
     // OpenSSL is initialised here, before any lane could race for it.
     if ((err = digest_names_new(&hasher.algorithms)) ||
         (err = loop_new(&hasher.loop)) ||
-        (err = loop_wake_new(hasher.loop, on_wake, &hasher, &hasher.wake)))
+        (err = loop_wake_new(hasher.loop, on_wake, &hasher, &hasher.wake)) ||
+        (err = hash_stats_init(
+             &hasher.stats,
+             (size_t)(config->threads ? config->threads : cpus_usable()))) ||
+        (config->http && (err = hash_stats_serve(&hasher.stats, hasher.loop,
+                                                 config->http, &hasher.http))))
         goto out;
     err = start_lanes(&hasher, config, role->zmq, name);
     if (!err)

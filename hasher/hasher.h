@@ -13,11 +13,12 @@ struct hasher_config {
     int64_t threads;    // 0: as many as the CPU quota allows
     int64_t grace_ms;
     const char *log_level;
+    const char *http; // where /metrics and so on are served; NULL: nowhere
 };
 
 // Offsets are of struct hasher_config; NULL-ended. hasher_work_options:
 // --threads, what an embedded run offers as well. hasher_options: the program's
-// own: --broker, --name, --grace, --log-level.
+// own: --broker, --name, --grace, --log-level, --http.
 extern const struct conf_option hasher_work_options[];
 extern const struct conf_option hasher_options[];
 

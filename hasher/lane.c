@@ -4,6 +4,7 @@
 #include "common/loop.h"
 #include "common/role.h"
 #include "hasher/digest.h"
+#include "hasher/hash_stats.h"
 #include "hasher/streams.h"
 #include "proto/worker_link.h"
 
@@ -130,15 +131,22 @@ finish_held(struct lane *lane)
         (void)zmq_msg_close(&lane->held[--lane->held_len]);
 }
 
-// The end of every turn.
 static void
-flush(void *arg)
+flush(struct lane *lane)
 {
-    struct lane *lane = arg;
-
     finish_held(lane);
     flush_aborts(lane);
     flush_digests(lane);
+}
+
+// The end of every turn.
+static void
+on_turn_end(void *arg)
+{
+    struct lane *lane = arg;
+
+    flush(lane);
+    metrics_set(&lane->config.stats->turned_ms, loop_now_ms(lane->loop));
 }
 
 static void
@@ -387,6 +395,7 @@ open_lane(struct lane *lane)
         .name = lane->name,
         .algorithms = lane->config.algorithms,
         .recv_messages_max = RECV_MESSAGES_MAX,
+        .stats = &lane->config.stats->link,
     };
     const struct worker_link_owner owner = {
         .arg = lane,
@@ -406,7 +415,7 @@ open_lane(struct lane *lane)
                                &lane->link)) ||
         (err = role_attach(&lane->role, lane->loop, on_stop, lane)))
         return err;
-    loop_add_flush(lane->loop, flush, lane);
+    loop_add_flush(lane->loop, on_turn_end, lane);
     return 0;
 }
 

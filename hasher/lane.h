@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 struct lane;
+struct lane_stats;
 
 struct lane_config {
     void *zmq;
@@ -15,6 +16,7 @@ struct lane_config {
     const char *name;              // of this lane, "host/pid/0"; copied
     const char *const *algorithms; // NULL-terminated; borrowed
     uint64_t grace_ms;
+    struct lane_stats *stats; // borrowed; the lane's thread writes it
     // Called on the lane's thread as its last act; failed: it could not start
     // or go on, and has said so in the log.
     void (*on_end)(void *arg, int failed);

@@ -1,4 +1,5 @@
 #include "common/conf.h"
+#include "common/http.h"
 #include "common/limits.h"
 #include "common/log.h"
 #include "hasher/hasher.h"
@@ -42,6 +43,7 @@ const struct conf_option hasher_options[] = {
      .initial = "info",
      .arg = LOG_LEVEL_CHOICE,
      .help = "The least important lines to log."},
+    HTTP_OPTION(offsetof(struct hasher_config, http)),
     {0},
 };
 

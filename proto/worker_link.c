@@ -4,6 +4,7 @@
 #include "common/frames.h"
 #include "common/log.h"
 #include "common/loop.h"
+#include "proto/link_stats.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -78,7 +79,16 @@ struct worker_link {
     uint64_t hello_ms;  // next pause before a HELLO
     unsigned dials;     // numbers the monitors' endpoints
     unsigned seed;      // of the jitter
+    struct link_stats *stats;
+    struct link_stats own_stats; // when the owner has none
 };
+
+static void
+set_state(struct worker_link *link, enum link_state state)
+{
+    link->state = state;
+    metrics_set(&link->stats->live, state == LINK_LIVE);
+}
 
 static int
 send_small(struct worker_link *link)
@@ -111,7 +121,7 @@ take_pause(uint64_t *pause_ms)
 static void
 hang_up(struct worker_link *link)
 {
-    link->state = LINK_DOWN;
+    set_state(link, LINK_DOWN);
     start_pause(link, take_pause(&link->dial_ms));
 }
 
@@ -150,11 +160,12 @@ end_session(struct worker_link *link, const char *why)
 {
     bool was_live = link->state == LINK_LIVE;
 
-    link->state = LINK_GREETING;
+    set_state(link, LINK_GREETING);
     link->epoch++;
     link->hello_ms = HELLO_ANSWER_MS;
     if (!was_live)
         return;
+    metrics_add(&link->stats->losses, 1);
     log_warn("link.lost", "worker=%s session=%" PRIu64 " why=\"%s\"",
              link->name, link->session, why);
     link->owner.on_lost(link->owner.arg);
@@ -205,7 +216,8 @@ on_welcome(struct worker_link *link, const struct wire_welcome *welcome)
         link->owner.on_lost(link->owner.arg);
     if (link->state == LINK_LEFT)
         return;
-    link->state = LINK_LIVE;
+    set_state(link, LINK_LIVE);
+    metrics_add(&link->stats->sessions, 1);
     link->session = welcome->session;
     link->ttl_ms = welcome->ttl_ms;
     link->listed_ms = clock_now_ms();
@@ -233,6 +245,7 @@ on_error(struct worker_link *link, const struct wire_message *message)
     case WIRE_ERROR_BAD_FRAME:
     case WIRE_ERROR_VERSION:
     case WIRE_ERROR_REFUSED:
+        metrics_add(&link->stats->refusals, 1);
         log_error("link.refused", "worker=%s code=%d text=%s", link->name,
                   (int)message->error.code, text);
         begin_anew(link, "refused", PAUSE_MAX_MS);
@@ -271,7 +284,7 @@ on_bye(struct worker_link *link)
     // stops, and there is nothing left to wait for.
     log_info("link.left", "worker=%s session=%" PRIu64, link->name,
              link->session);
-    link->state = LINK_LEFT;
+    set_state(link, LINK_LEFT);
     link->owner.on_lost(link->owner.arg);
 }
 
@@ -422,6 +435,7 @@ open_sockets(struct worker_link *link)
     err = set_options(link);
     if (err)
         return err;
+    metrics_add(&link->stats->dials, 1);
     (void)snprintf(monitor, sizeof(monitor), "inproc://link-monitor-%p-%u",
                    (void *)link, link->dials++);
     if (zmq_socket_monitor(link->socket, monitor,
@@ -471,7 +485,7 @@ on_pause_over(void *arg)
             hang_up(link);
             return;
         }
-        link->state = LINK_GREETING;
+        set_state(link, LINK_GREETING);
         link->hello_ms = HELLO_ANSWER_MS;
         say_hello(link);
         return;
@@ -501,6 +515,7 @@ worker_link_new(struct loop *loop, void *zmq,
     link->loop = loop;
     link->zmq = zmq;
     link->recv_messages_max = config->recv_messages_max;
+    link->stats = config->stats ? config->stats : &link->own_stats;
     link->owner = *owner;
     link->role = config->role;
     link->capacity = config->capacity;
@@ -526,7 +541,7 @@ worker_link_new(struct loop *loop, void *zmq,
                               &link->watch_timer)) ||
         (err = open_sockets(link)))
         goto out;
-    link->state = LINK_GREETING;
+    set_state(link, LINK_GREETING);
     say_hello(link);
     loop_timer_start(link->watch_timer, WATCH_MS, WATCH_MS);
     *out_link = link;
@@ -593,5 +608,5 @@ worker_link_bye(struct worker_link *link, bool is_final)
         (void)send_small(link); // the TTL says the same, later
     }
     if (is_final)
-        link->state = LINK_LEFT;
+        set_state(link, LINK_LEFT);
 }

@@ -16,6 +16,7 @@
 
 #include <zmq.h>
 
+struct link_stats;
 struct loop;
 struct worker_link;
 
@@ -52,7 +53,8 @@ struct worker_link_config {
     const char *name;
     uint64_t capacity;
     const char *const *algorithms; // hasher; NULL-terminated; borrowed
-    int recv_messages_max; // ZMQ_RCVHWM: bounds what waits in this process
+    int recv_messages_max;    // ZMQ_RCVHWM: bounds what waits in this process
+    struct link_stats *stats; // borrowed; NULL: nobody asks
 };
 
 // Makes the socket, connects, says HELLO as soon as the loop runs. Returns 0 or

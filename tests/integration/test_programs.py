@@ -13,7 +13,8 @@ from harness import BUILD, GIVE_UP_S, ROOT, environment, urlsum
 
 PROGRAMS = ["urlsum", "urlsum-broker", "urlsum-fetcher", "urlsum-hasher"]
 DAEMONS = PROGRAMS[1:]
-COMMANDS = ["get", "submit", "status", "results", "wait", "cancel", "workers"]
+COMMANDS = ["get", "submit", "status", "results", "wait", "cancel", "workers",
+            "health"]
 
 
 def run(*args, **env):

@@ -139,14 +139,54 @@ test_lengths(void **state)
         endpoint_resolve(long_text("inproc://", 283, ""), PORT_CLIENT, got), 0);
 }
 
+static void
+test_split(void **state)
+{
+    static const struct {
+        const char *text, *host, *port; // host NULL: refused
+    } rows[] = {
+        {"127.0.0.1:80", "127.0.0.1", "80"},
+        {"localhost", "localhost", "5553"},
+        {"[::1]:65535", "::1", "65535"},
+        {"[::]", "::", "5553"},
+        {"", NULL, NULL},
+        {":80", NULL, NULL},
+        {"[]:80", NULL, NULL},
+        {"::1", NULL, NULL},
+        {"[::1", NULL, NULL},
+        {"[::1]80", NULL, NULL},
+        {"a:0", NULL, NULL},
+        {"a:*", NULL, NULL},
+        {"a:65536", NULL, NULL},
+        {"a:1:2", NULL, NULL},
+        {"tcp://a:1", NULL, NULL},
+        {"a/b:1", NULL, NULL},
+    };
+    char host[ENDPOINT_MAX], port[6];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+        int err = endpoint_split(rows[i].text, PORT_HTTP, host, port);
+
+        assert_int_equal(err, rows[i].host ? 0 : -EINVAL);
+        if (err)
+            continue;
+        assert_string_equal(host, rows[i].host);
+        assert_string_equal(port, rows[i].port);
+    }
+    assert_int_equal(
+        endpoint_split(long_text("", 299, ""), PORT_HTTP, host, port), 0);
+    assert_int_equal(
+        endpoint_split(long_text("", 300, ""), PORT_HTTP, host, port), -EINVAL);
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_tcp),
-        cmocka_unit_test(test_other_transports),
-        cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_lengths),
+        cmocka_unit_test(test_tcp),     cmocka_unit_test(test_other_transports),
+        cmocka_unit_test(test_refused), cmocka_unit_test(test_lengths),
+        cmocka_unit_test(test_split),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,91 @@
+#include "hasher/hash_stats.h"
+
+#include "common/clock.h"
+#include "common/http.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+int
+hash_stats_init(struct hash_stats *stats, size_t lanes_len)
+{
+    size_t bytes = lanes_len * sizeof(*stats->lanes);
+
+    stats->lanes = aligned_alloc(METRICS_ALIGNED, bytes);
+    if (!stats->lanes)
+        return -ENOMEM;
+    memset(stats->lanes, 0, bytes);
+    stats->lanes_len = lanes_len;
+    return 0;
+}
+
+void
+hash_stats_fini(struct hash_stats *stats)
+{
+    free(stats->lanes);
+    *stats = (struct hash_stats){0};
+}
+
+static bool
+is_ready(void *arg, char *why)
+{
+    const struct hash_stats *stats = arg;
+    size_t live = 0;
+
+    for (size_t i = 0; i < stats->lanes_len; i++)
+        live += metrics_get(&stats->lanes[i].link.live);
+    if (stats->is_draining)
+        (void)snprintf(why, HTTP_WHY_MAX, "the hasher is about to stop");
+    else if (live < stats->lanes_len)
+        (void)snprintf(why, HTTP_WHY_MAX,
+                       "%zu of %zu threads have a session with the broker",
+                       live, stats->lanes_len);
+    else
+        return true;
+    return false;
+}
+
+static bool
+is_live(void *arg, char *why)
+{
+    const struct hash_stats *stats = arg;
+    uint64_t now_ms = clock_now_ms();
+
+    for (size_t i = 0; i < stats->lanes_len; i++) {
+        uint64_t turned_ms = metrics_get(&stats->lanes[i].turned_ms);
+
+        // The lane may have turned since the clock was read.
+        if (!turned_ms || now_ms < turned_ms + HASH_STATS_HUNG_MS)
+            continue;
+        (void)snprintf(why, HTTP_WHY_MAX,
+                       "thread %zu has not moved for %" PRIu64 " s", i,
+                       (now_ms - turned_ms) / 1000);
+        return false;
+    }
+    return true;
+}
+
+static void
+put_metrics(void *arg, struct metrics_page *page)
+{
+    const struct hash_stats *stats = arg;
+
+    link_stats_put(page, &stats->lanes->link, stats->lanes_len,
+                   sizeof(*stats->lanes));
+}
+
+int
+hash_stats_serve(struct hash_stats *stats, struct loop *loop,
+                 const char *address, struct http **out_http)
+{
+    const struct http_owner owner = {.arg = stats,
+                                     .program = "urlsum-hasher",
+                                     .is_ready = is_ready,
+                                     .is_live = is_live,
+                                     .put_metrics = put_metrics};
+
+    return http_new(loop, address, &owner, out_http);
+}
