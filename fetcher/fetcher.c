@@ -10,6 +10,7 @@
 #include "fetcher/outbox.h"
 #include "fetcher/settings.h"
 #include "fetcher/transfer.h"
+#include "fetcher/verdict.h"
 #include "proto/worker_link.h"
 
 #include <assert.h>
@@ -176,21 +177,30 @@ conclude(struct fetcher *fetcher, struct transfer *transfer,
     give_up(fetcher, err);
 }
 
+// The transfer has ended, or waited for credit since it did.
 static void
-on_done(void *arg, CURL *easy, CURLcode code)
+settle(struct fetcher *fetcher, struct transfer *transfer)
 {
-    struct fetcher *fetcher = arg;
-    struct transfer *transfer = NULL;
     struct wire_fetched fetched;
 
-    (void)curl_easy_getinfo(easy, CURLINFO_PRIVATE, (char **)&transfer);
-    transfer_outcome(transfer, code, &fetched);
+    verdict_of(transfer, &fetched);
     transfer->is_finished = true;
     if (fetched.outcome == FAIL_OK &&
         !credit_take(&fetcher->credit, &transfer->claim,
                      body_end_need(&transfer->body)))
         return; // in line; run_line() goes on
     conclude(fetcher, transfer, &fetched);
+}
+
+static void
+on_done(void *arg, CURL *easy, CURLcode code)
+{
+    struct fetcher *fetcher = arg;
+    struct transfer *transfer = NULL;
+
+    (void)curl_easy_getinfo(easy, CURLINFO_PRIVATE, (char **)&transfer);
+    if (!transfer_continue(transfer, code))
+        settle(fetcher, transfer);
 }
 
 static bool
@@ -219,7 +229,7 @@ run_line(struct fetcher *fetcher)
         CURLcode code;
 
         if (transfer->is_finished) {
-            on_done(fetcher, transfer->easy, transfer->code);
+            settle(fetcher, transfer);
             continue;
         }
         code = transfer_resume(transfer);
@@ -448,6 +458,8 @@ set_env(struct fetcher *fetcher)
     };
     fetcher->env.cacert = config->cacert;
     fetcher->env.user_agent = config->user_agent;
+    // settings_check() has read it before.
+    (void)redirect_rule_parse(config->proto_redir, &fetcher->env.redirect_rule);
     fetcher->env.buffer_bytes = is_few ? BUFFER_BYTES_FEW : BUFFER_BYTES_MANY;
     fetcher->env.take_credit = take_credit;
     fetcher->env.arg = fetcher;

@@ -14,10 +14,11 @@ struct fetcher_config {
     const char *cacert;   // PEM file; NULL: the system's
     int64_t connect_timeout_ms;
     int64_t max_redirs;
-    int64_t speed_limit;   // bytes a second ...
-    int64_t speed_time_ms; // ... for so long: the transfer is given up
-    int64_t max_time_ms;   // 0: no limit
-    int64_t max_filesize;  // 0: no limit
+    const char *proto_redir; // NULL: http and https, but https stays https
+    int64_t speed_limit;     // bytes a second ...
+    int64_t speed_time_ms;   // ... for so long: the transfer is given up
+    int64_t max_time_ms;     // 0: no limit
+    int64_t max_filesize;    // 0: no limit
     const char *user_agent;
     int64_t grace_ms;
     const char *log_level;
@@ -25,11 +26,11 @@ struct fetcher_config {
 };
 
 // Offsets are of struct fetcher_config; NULL-ended. fetcher_transfer_options:
-// --parallel-max, --cacert, --connect-timeout, --max-redirs, --speed-limit
-// (-Y),
-// --speed-time (-y), --max-time (-m), --max-filesize, --user-agent (-A): what
-// an embedded run offers as well. fetcher_options: the program's own: --broker,
-// --name, --grace, --log-level, --http.
+// --parallel-max, --cacert, --connect-timeout, --max-redirs, --proto-redir,
+// --speed-limit (-Y), --speed-time (-y), --max-time (-m), --max-filesize,
+// --user-agent (-A): what an embedded run offers as well. fetcher_options: the
+// program's own: --broker, --name, --grace, --log-level,
+// --http.
 extern const struct conf_option fetcher_transfer_options[];
 extern const struct conf_option fetcher_options[];
 

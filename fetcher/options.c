@@ -17,6 +17,9 @@ const struct conf_option fetcher_transfer_options[] = {
      "Give a connection up that is not made within this time."},
     {"max-redirs", 0, CONF_INT, AT(max_redirs), "10", 0, 1000, "N",
      "Follow at most so many redirects of a URL."},
+    {"proto-redir", 0, CONF_STRING, AT(proto_redir), NULL, 0, 0, "PROTOCOLS",
+     "Where redirects may lead: \"http,https\" anywhere, \"https\" only there; "
+     "if not given, anywhere but from https to http."},
     {"speed-limit", 'Y', CONF_SIZE, AT(speed_limit), "1", 0, INT64_C(1) << 40,
      "BYTES",
      "Give a transfer up that is slower than so many bytes a second for "

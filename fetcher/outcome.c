@@ -77,8 +77,8 @@ outcome(const struct outcome_of *of)
     if (code == CURLE_OK)
         return fail_of_status(of->http_status);
     // libcurl says "unsupported protocol" of HTTP/0.9 as well: bytes that are
-    // no HTTP answer, where no redirect can have led astray.
-    if (code == CURLE_UNSUPPORTED_PROTOCOL && of->is_asked && !of->is_redirect)
+    // no HTTP answer.
+    if (code == CURLE_UNSUPPORTED_PROTOCOL && of->is_asked)
         return FAIL_PROTOCOL;
     return fail_of_code(code);
 }
@@ -90,6 +90,13 @@ outcome_curl_code(enum fail fail, int curl_code)
         return CURLE_HTTP_RETURNED_ERROR;
     if (fail == FAIL_TOO_LARGE)
         return CURLE_FILESIZE_EXCEEDED;
+    // Of a redirect that is not followed: the answer itself was well.
+    if (fail == FAIL_REDIRECTS)
+        return CURLE_TOO_MANY_REDIRECTS;
+    if (fail == FAIL_SCHEME)
+        return CURLE_UNSUPPORTED_PROTOCOL;
+    if (fail == FAIL_INVALID_URL || fail == FAIL_URL_TOO_LONG)
+        return CURLE_URL_MALFORMAT;
     if (fail == FAIL_PROTOCOL &&
         (curl_code == CURLE_OK || curl_code == CURLE_WRITE_ERROR))
         return CURLE_WEIRD_SERVER_REPLY;

@@ -11,7 +11,6 @@ struct outcome_of {
     int curl_code;     // CURLcode
     int http_status;   // of the last response; 0: none came
     bool is_asked;     // a request was sent
-    bool is_redirect;  // that response was a redirect libcurl was to follow
     enum fail stopped; // why we ended it ourselves; FAIL_OK: we did not
 };
 

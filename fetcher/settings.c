@@ -2,6 +2,7 @@
 
 #include "common/http.h"
 #include "fetcher/fetcher.h"
+#include "fetcher/redirect.h"
 #include "proto/wire.h"
 
 #include <errno.h>
@@ -54,6 +55,8 @@ int
 settings_check(const struct fetcher_config *config,
                char out_endpoint[ENDPOINT_MAX], long *out_connections_max)
 {
+    enum redirect_rule rule;
+
     if (endpoint_resolve(config->broker, PORT_FETCHER, out_endpoint) != 0) {
         fprintf(stderr, "urlsum: --broker %s: not an endpoint\n",
                 config->broker);
@@ -67,6 +70,12 @@ settings_check(const struct fetcher_config *config,
     }
     if (config->http && !http_is_address(config->http)) {
         fprintf(stderr, "urlsum: --http %s: not ADDRESS:PORT\n", config->http);
+        return 2;
+    }
+    if (redirect_rule_parse(config->proto_redir, &rule) != 0) {
+        fprintf(stderr,
+                "urlsum: --proto-redir %s: say \"https\" or \"http,https\"\n",
+                config->proto_redir);
         return 2;
     }
     return check_files(config, out_connections_max);

@@ -2,8 +2,10 @@
 
 #include "fetcher/multi.h"
 #include "fetcher/outcome.h"
+#include "fetcher/verdict.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +15,8 @@
 // An error page of at most so many bytes is read to its end, so that its
 // connection can be used again; a longer one costs more than a new connection.
 #define DISCARD_MAX (64 * 1024)
+// Bytes of a Location header: whatever it builds on, the URL would be too long.
+#define LOCATION_MAX URL_BYTES_MAX
 
 static long
 to_long(uint64_t value)
@@ -20,25 +24,11 @@ to_long(uint64_t value)
     return value > LONG_MAX ? LONG_MAX : (long)value;
 }
 
-static void
-allow_redirects_to_http(struct transfer *transfer, bool is_allowed)
-{
-    transfer->is_https_only = !is_allowed;
-#if LIBCURL_VERSION_NUM >= 0x075500
-    (void)curl_easy_setopt(transfer->easy, CURLOPT_REDIR_PROTOCOLS_STR,
-                           is_allowed ? "http,https" : "https");
-#else
-    (void)curl_easy_setopt(transfer->easy, CURLOPT_REDIR_PROTOCOLS,
-                           is_allowed ? CURLPROTO_HTTP | CURLPROTO_HTTPS
-                                      : CURLPROTO_HTTPS);
-#endif
-}
-
 // --- What libcurl calls ---
 
 static void
 keep_fact(struct transfer *transfer, const char *value, size_t len,
-          struct transfer_fact *out_fact)
+          size_t len_max, struct transfer_fact *out_fact)
 {
     while (len && (*value == ' ' || *value == '\t')) {
         value++;
@@ -46,7 +36,7 @@ keep_fact(struct transfer *transfer, const char *value, size_t len,
     }
     while (len && strchr(" \t\r\n", value[len - 1]))
         len--;
-    if (len == 0 || len > WIRE_FACT_MAX)
+    if (len == 0 || len > len_max)
         return; // left out, not cut
     if (transfer->facts_len + len > transfer->facts_room) {
         size_t room = 2 * (transfer->facts_len + len);
@@ -63,15 +53,12 @@ keep_fact(struct transfer *transfer, const char *value, size_t len,
 }
 
 static void
-on_location(struct transfer *transfer)
+forget_answer(struct transfer *transfer)
 {
-    const char *url = NULL;
-
-    transfer->is_redirect = true;
-    (void)curl_easy_getinfo(transfer->easy, CURLINFO_EFFECTIVE_URL, &url);
-    // libcurl looks at the setting when it has read the whole answer.
-    if (url && strncasecmp(url, "https:", 6) == 0)
-        allow_redirects_to_http(transfer, false);
+    transfer->facts_len = 0;
+    transfer->etag.is_known = false;
+    transfer->last_modified.is_known = false;
+    transfer->location.is_known = false;
 }
 
 static bool
@@ -92,25 +79,24 @@ on_header(char *line, size_t size, size_t len, void *arg)
     if (transfer->is_body_begun)
         return len; // a trailer
     if (is_header(line, len, "HTTP/", 5)) {
-        // The next response: after a redirect or an interim answer.
-        transfer->facts_len = 0;
-        transfer->etag.is_known = false;
-        transfer->last_modified.is_known = false;
-        transfer->is_redirect = false;
+        forget_answer(transfer); // an interim one
     } else if (is_header(line, len, etag, sizeof(etag) - 1)) {
         keep_fact(transfer, line + sizeof(etag) - 1, len - sizeof(etag) + 1,
-                  &transfer->etag);
+                  WIRE_FACT_MAX, &transfer->etag);
     } else if (is_header(line, len, last_modified, sizeof(last_modified) - 1)) {
         keep_fact(transfer, line + sizeof(last_modified) - 1,
-                  len - sizeof(last_modified) + 1, &transfer->last_modified);
-    } else if (is_header(line, len, location, sizeof(location) - 1)) {
-        on_location(transfer);
+                  len - sizeof(last_modified) + 1, WIRE_FACT_MAX,
+                  &transfer->last_modified);
+    } else if (is_header(line, len, location, sizeof(location) - 1) &&
+               !transfer->location.is_known) {
+        keep_fact(transfer, line + sizeof(location) - 1,
+                  len - sizeof(location) + 1, LOCATION_MAX,
+                  &transfer->location);
     }
     return len;
 }
 
-// The first byte of a body: is it one we want? libcurl itself ignores the
-// bodies of redirects it follows.
+// The first byte of a body: is it one we want?
 static void
 begin_body(struct transfer *transfer)
 {
@@ -124,8 +110,8 @@ begin_body(struct transfer *transfer)
     transfer->expected = expected < 0 ? UINT64_MAX : (uint64_t)expected;
     transfer->stopped =
         outcome(&(struct outcome_of){.http_status = (int)status});
-    if (transfer->stopped == FAIL_OK && transfer->max_filesize &&
-        expected >= 0 && transfer->expected > transfer->max_filesize)
+    if (transfer->stopped == FAIL_OK && transfer->set.max_filesize &&
+        expected >= 0 && transfer->expected > transfer->set.max_filesize)
         transfer->stopped = FAIL_TOO_LARGE;
 }
 
@@ -155,8 +141,8 @@ on_body(char *data, size_t size, size_t len, void *arg)
         begin_body(transfer);
     if (transfer->stopped != FAIL_OK)
         return discard(transfer, len);
-    if (transfer->max_filesize &&
-        transfer->body.size + len > transfer->max_filesize) {
+    if (transfer->set.max_filesize &&
+        transfer->body.size + len > transfer->set.max_filesize) {
         transfer->stopped = FAIL_TOO_LARGE;
         return 0;
     }
@@ -190,7 +176,7 @@ set_constants(struct transfer *transfer)
     code |= curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
     code |= curl_easy_setopt(easy, CURLOPT_HEADERDATA, transfer);
     code |= curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
-    code |= curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 1L);
+    code |= curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L); // we do
     code |= curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, env->buffer_bytes);
     code |= curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
     code |= curl_easy_setopt(easy, CURLOPT_TCP_NODELAY, 1L);
@@ -204,7 +190,6 @@ set_constants(struct transfer *transfer)
     code |= curl_easy_setopt(easy, CURLOPT_PROTOCOLS,
                              CURLPROTO_HTTP | CURLPROTO_HTTPS);
 #endif
-    allow_redirects_to_http(transfer, true);
     return code;
 }
 
@@ -217,7 +202,7 @@ transfer_new(const struct transfer_env *env, struct transfer **out_transfer)
     if (!transfer)
         return -ENOMEM;
     transfer->env = env;
-    wire_request_init(&transfer->set);
+    wire_request_init(&transfer->told);
     transfer->easy = curl_easy_init();
     if (!transfer->easy)
         goto out;
@@ -241,43 +226,184 @@ transfer_free(struct transfer **transfer)
         return;
     (void)body_drop(&(*transfer)->body);
     curl_easy_cleanup((*transfer)->easy);
+    redirect_home_fini(&(*transfer)->home);
     free((*transfer)->facts);
     free(*transfer);
     *transfer = NULL;
 }
 
-// Tells the handle those settings of the job that differ from the last one's.
+// --- Requests ---
+
+// Tells the handle those settings of the job that differ from what it was told
+// last.
 static void
-set_request(struct transfer *transfer, const struct wire_request *request)
+tell_settings(struct transfer *transfer)
+{
+    const struct wire_request *set = &transfer->set;
+    struct wire_request *told = &transfer->told;
+    CURL *easy = transfer->easy;
+
+    // Numbers in range cannot be refused.
+    if (set->connect_timeout_ms != told->connect_timeout_ms)
+        (void)curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,
+                               to_long(set->connect_timeout_ms));
+    if (set->speed_limit != told->speed_limit)
+        (void)curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT,
+                               to_long(set->speed_limit));
+    if (set->speed_time_s != told->speed_time_s)
+        (void)curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME,
+                               to_long(set->speed_time_s));
+    *told = (struct wire_request){
+        .connect_timeout_ms = set->connect_timeout_ms,
+        .speed_limit = set->speed_limit,
+        .speed_time_s = set->speed_time_s,
+        .max_time_ms = told->max_time_ms,
+    };
+}
+
+// --max-time is for all requests of the job together.
+static void
+tell_time_left(struct transfer *transfer)
+{
+    uint64_t left_ms = transfer->set.max_time_ms;
+    uint64_t spent_ms = transfer->times.total_us / 1000;
+
+    if (left_ms)
+        left_ms = spent_ms < left_ms ? left_ms - spent_ms : 1;
+    if (left_ms == transfer->told.max_time_ms)
+        return;
+    (void)curl_easy_setopt(transfer->easy, CURLOPT_TIMEOUT_MS,
+                           to_long(left_ms));
+    transfer->told.max_time_ms = left_ms;
+}
+
+// Starts a request of the job; what is of the job stays as it is. Returns 0 or
+// -ENOMEM.
+static int
+begin_request(struct transfer *transfer, const char *url)
+{
+    transfer->requests++;
+    transfer->expected = UINT64_MAX;
+    transfer->discarded = 0;
+    transfer->is_body_begun = false;
+    transfer->stopped = FAIL_OK;
+    transfer->code = CURLE_OK;
+    transfer->error[0] = '\0';
+    forget_answer(transfer);
+    tell_time_left(transfer);
+    if (curl_easy_setopt(transfer->easy, CURLOPT_URL, url) != CURLE_OK)
+        return -ENOMEM;
+    return multi_add(transfer->env->multi, transfer->easy);
+}
+
+// The URL's own user and password go with it while it stays at home; a redirect
+// may name its own in its URL.
+static int
+tell_credentials(struct transfer *transfer, bool are_wanted)
+{
+    const struct redirect_home *home = &transfer->home;
+    bool are_given = are_wanted && (home->user || home->password);
+    CURLcode code = CURLE_OK;
+
+    if (are_given == transfer->has_credentials)
+        return 0;
+    code |= curl_easy_setopt(transfer->easy, CURLOPT_USERNAME,
+                             are_given ? home->user : NULL);
+    code |= curl_easy_setopt(transfer->easy, CURLOPT_PASSWORD,
+                             are_given ? home->password : NULL);
+    transfer->has_credentials = are_given || code != CURLE_OK;
+    return code == CURLE_OK ? 0 : -ENOMEM;
+}
+
+static bool
+is_redirect(const struct transfer *transfer)
+{
+    long status = 0;
+
+    // What became of its body is of no interest, once that has begun.
+    if (!transfer->location.is_known ||
+        (transfer->code != CURLE_OK && !transfer->is_body_begun))
+        return false;
+    (void)curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
+    return redirect_is_status(status);
+}
+
+static void
+refuse_redirect(struct transfer *transfer, enum fail fail, const char *why)
+{
+    transfer->stopped = fail;
+    (void)snprintf(transfer->error, sizeof(transfer->error), "%s", why);
+}
+
+// Where the redirect leads. Returns FAIL_OK, or why it is not followed, which
+// the transfer knows then.
+static enum fail
+find_next(struct transfer *transfer, struct redirect_step *out_step)
+{
+    const struct transfer_fact *fact = &transfer->location;
+    const char *from = NULL;
+    char *location;
+    enum fail fail = FAIL_INTERNAL;
+
+    *out_step = (struct redirect_step){.refusal = "out of memory"};
+    location = strndup(transfer->facts + fact->at, fact->len);
+    (void)curl_easy_getinfo(transfer->easy, CURLINFO_EFFECTIVE_URL, &from);
+    if (location && from &&
+        (transfer->home.host || redirect_home_init(&transfer->home, from) == 0))
+        fail = redirect_next(&transfer->home, from, location,
+                             transfer->env->redirect_rule, out_step);
+    free(location);
+    if (fail != FAIL_OK)
+        refuse_redirect(transfer, fail, out_step->refusal);
+    return fail;
+}
+
+static bool
+follow_redirect(struct transfer *transfer)
+{
+    struct redirect_step step;
+    int err;
+
+    if (transfer->redirects >= transfer->set.max_redirs) {
+        refuse_redirect(transfer, FAIL_REDIRECTS, "");
+        (void)snprintf(transfer->error, sizeof(transfer->error),
+                       "Maximum (%" PRIu64 ") redirects followed",
+                       transfer->set.max_redirs); // as curl says it
+        return false;
+    }
+    if (find_next(transfer, &step) != FAIL_OK)
+        return false;
+    transfer->is_away |= !step.is_home;
+    err = tell_credentials(transfer, !transfer->is_away && !step.names_user);
+    if (!err)
+        err = begin_request(transfer, step.url);
+    curl_free(step.url);
+    if (err) {
+        refuse_redirect(transfer, FAIL_INTERNAL, "out of memory");
+        return false;
+    }
+    transfer->redirects++;
+    return true;
+}
+
+bool
+transfer_continue(struct transfer *transfer, CURLcode code)
+{
+    transfer->code = code;
+    verdict_add_request(transfer);
+    return is_redirect(transfer) && follow_redirect(transfer);
+}
+
+static void
+merge_request(struct transfer *transfer, const struct wire_request *request)
 {
     const struct wire_request *defaults = &transfer->env->defaults;
-    struct wire_request *set = &transfer->set;
-    CURL *easy = transfer->easy;
-    struct wire_request want;
 
 #define X(key, field, highest)                                                 \
-    want.field =                                                               \
+    transfer->set.field =                                                      \
         request->field == WIRE_UNSET ? defaults->field : request->field;
     WIRE_REQUEST_FIELDS(X)
 #undef X
-    // Numbers in range cannot be refused.
-    if (want.max_redirs != set->max_redirs)
-        (void)curl_easy_setopt(easy, CURLOPT_MAXREDIRS,
-                               to_long(want.max_redirs));
-    if (want.connect_timeout_ms != set->connect_timeout_ms)
-        (void)curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,
-                               to_long(want.connect_timeout_ms));
-    if (want.speed_limit != set->speed_limit)
-        (void)curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT,
-                               to_long(want.speed_limit));
-    if (want.speed_time_s != set->speed_time_s)
-        (void)curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME,
-                               to_long(want.speed_time_s));
-    if (want.max_time_ms != set->max_time_ms)
-        (void)curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS,
-                               to_long(want.max_time_ms));
-    *set = want;
-    transfer->max_filesize = want.max_filesize;
 }
 
 int
@@ -287,23 +413,19 @@ transfer_start(struct transfer *transfer, uint64_t job, uint32_t attempt,
     transfer->job = job;
     transfer->attempt = attempt;
     body_init(&transfer->body, transfer->env->sink, job, attempt);
-    transfer->expected = UINT64_MAX;
-    transfer->discarded = 0;
-    transfer->is_body_begun = false;
-    transfer->is_redirect = false;
+    transfer->times = (struct transfer_times){0};
+    transfer->requests = 0;
+    transfer->redirects = 0;
     transfer->is_finished = false;
-    transfer->stopped = FAIL_OK;
-    transfer->code = CURLE_OK;
-    transfer->facts_len = 0;
-    transfer->etag.is_known = false;
-    transfer->last_modified.is_known = false;
-    transfer->error[0] = '\0';
-    if (transfer->is_https_only)
-        allow_redirects_to_http(transfer, true);
-    set_request(transfer, request);
-    if (curl_easy_setopt(transfer->easy, CURLOPT_URL, url) != CURLE_OK)
-        return -ENOMEM;
-    return multi_add(transfer->env->multi, transfer->easy);
+    transfer->is_away = false;
+    if (transfer->home.host) {
+        if (tell_credentials(transfer, false) != 0)
+            return -ENOMEM;
+        redirect_home_fini(&transfer->home);
+    }
+    merge_request(transfer, request);
+    tell_settings(transfer);
+    return begin_request(transfer, url);
 }
 
 uint64_t
@@ -331,7 +453,9 @@ progress_of(const struct transfer *transfer)
     (void)curl_easy_getinfo(transfer->easy, CURLINFO_SIZE_DOWNLOAD_T, &body);
     (void)curl_easy_getinfo(transfer->easy, CURLINFO_HEADER_SIZE, &headers);
     (void)curl_easy_getinfo(transfer->easy, CURLINFO_REQUEST_SIZE, &request);
-    return (uint64_t)body + (uint64_t)headers + (uint64_t)request;
+    // libcurl counts anew with each request.
+    return (transfer->requests << 48) + (uint64_t)body + (uint64_t)headers +
+           (uint64_t)request;
 }
 
 bool
@@ -341,166 +465,4 @@ transfer_vouch(struct transfer *transfer, uint64_t now_ms)
 
     return vouch_look(&transfer->vouch, progress_of(transfer), waits,
                       vouch_silence_max_ms(&transfer->set), now_ms);
-}
-
-// --- Facts ---
-
-static struct wire_bytes
-text_fact(const char *text, size_t len_max)
-{
-    struct wire_bytes bytes = {text, text ? strlen(text) : 0};
-
-    if (bytes.len == 0 || bytes.len > len_max)
-        bytes = (struct wire_bytes){NULL, 0};
-    return bytes;
-}
-
-static struct wire_bytes
-kept_fact(const struct transfer *transfer, const struct transfer_fact *fact)
-{
-    if (!fact->is_known)
-        return (struct wire_bytes){NULL, 0};
-    return (struct wire_bytes){transfer->facts + fact->at, fact->len};
-}
-
-// Microseconds since the start; zero is "did not happen".
-static uint64_t
-time_fact(CURL *easy, CURLINFO info)
-{
-    curl_off_t us = 0;
-
-    (void)curl_easy_getinfo(easy, info, &us);
-    return us > 0 ? (uint64_t)us : WIRE_UNSET;
-}
-
-static uint64_t
-version_fact(CURL *easy)
-{
-    long version = 0;
-
-    (void)curl_easy_getinfo(easy, CURLINFO_HTTP_VERSION, &version);
-    switch (version) {
-    case CURL_HTTP_VERSION_1_0:
-        return 10;
-    case CURL_HTTP_VERSION_1_1:
-        return 11;
-    case CURL_HTTP_VERSION_2_0:
-        return 20;
-    case CURL_HTTP_VERSION_3:
-        return 30;
-    default:
-        return WIRE_UNSET;
-    }
-}
-
-static struct wire_bytes
-remote_fact(struct transfer *transfer)
-{
-    const char *ip = NULL;
-    long port = 0;
-    bool is_v6;
-
-    (void)curl_easy_getinfo(transfer->easy, CURLINFO_PRIMARY_IP, &ip);
-    (void)curl_easy_getinfo(transfer->easy, CURLINFO_PRIMARY_PORT, &port);
-    if (!ip || !*ip)
-        return (struct wire_bytes){NULL, 0};
-    is_v6 = strchr(ip, ':') != NULL;
-    (void)snprintf(transfer->remote, sizeof(transfer->remote), "%s%.50s%s:%ld",
-                   is_v6 ? "[" : "", ip, is_v6 ? "]" : "", port);
-    return text_fact(transfer->remote, WIRE_FACT_MAX);
-}
-
-static const char *
-message_of(const struct transfer *transfer, enum fail fail, int status)
-{
-    static _Thread_local char http[64];
-
-    if (fail == FAIL_HTTP) {
-        (void)snprintf(http, sizeof(http),
-                       "The requested URL returned error: %d", status);
-        return http; // as curl says it
-    }
-    if (fail == FAIL_PROTOCOL && status == 206)
-        return "a 206 answer, though no range was asked for";
-    if (fail == FAIL_TOO_LARGE)
-        return "Maximum file size exceeded";
-    if (fail == FAIL_SCHEME && transfer->is_https_only)
-        return "a redirect that leaves https is not followed";
-    if (transfer->error[0])
-        return transfer->error;
-    return curl_easy_strerror(transfer->code);
-}
-
-static void
-add_failure(struct transfer *transfer, int status, struct wire_fetched *fetched)
-{
-    enum fail fail = fetched->outcome;
-    curl_off_t retry_after_s = 0;
-
-    (void)curl_easy_getinfo(transfer->easy, CURLINFO_RETRY_AFTER,
-                            &retry_after_s);
-    if (retry_after_s > 0 && fail == FAIL_HTTP)
-        fetched->facts.retry_after_s = (uint64_t)retry_after_s;
-    fetched->facts.curl_code =
-        (uint64_t)outcome_curl_code(fail, (int)transfer->code);
-    fetched->facts.message =
-        text_fact(message_of(transfer, fail, status), WIRE_TEXT_MAX);
-}
-
-static enum fail
-judge(const struct transfer *transfer, int status)
-{
-    long asked_bytes = 0;
-
-    (void)curl_easy_getinfo(transfer->easy, CURLINFO_REQUEST_SIZE,
-                            &asked_bytes);
-    return outcome(&(struct outcome_of){
-        .curl_code = (int)transfer->code,
-        .http_status = status,
-        .is_asked = asked_bytes > 0,
-        .is_redirect = transfer->is_redirect,
-        .stopped = transfer->stopped,
-    });
-}
-
-void
-transfer_outcome(struct transfer *transfer, CURLcode code,
-                 struct wire_fetched *out_fetched)
-{
-    struct wire_facts *facts = &out_fetched->facts;
-    CURL *easy = transfer->easy;
-    const char *text = NULL;
-    long status = 0;
-    long redirects = 0;
-
-    transfer->code = code;
-    wire_facts_init(facts);
-    (void)curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
-    out_fetched->job = transfer->job;
-    out_fetched->attempt = transfer->attempt;
-    out_fetched->size = transfer->body.size;
-    out_fetched->outcome = judge(transfer, (int)status);
-    if (out_fetched->outcome != FAIL_OK)
-        add_failure(transfer, (int)status, out_fetched);
-
-    if (status > 0)
-        facts->http_status = (uint64_t)status;
-    facts->http_version = version_fact(easy);
-    (void)curl_easy_getinfo(easy, CURLINFO_REDIRECT_COUNT, &redirects);
-    if (redirects > 0) {
-        facts->redirects = (uint64_t)redirects;
-        (void)curl_easy_getinfo(easy, CURLINFO_EFFECTIVE_URL, &text);
-        facts->final_url = text_fact(text, URL_BYTES_MAX);
-    }
-    facts->dns_us = time_fact(easy, CURLINFO_NAMELOOKUP_TIME_T);
-    facts->connect_us = time_fact(easy, CURLINFO_CONNECT_TIME_T);
-    facts->tls_us = time_fact(easy, CURLINFO_APPCONNECT_TIME_T);
-    facts->first_byte_us = time_fact(easy, CURLINFO_STARTTRANSFER_TIME_T);
-    facts->total_us = time_fact(easy, CURLINFO_TOTAL_TIME_T);
-    text = NULL;
-    (void)curl_easy_getinfo(easy, CURLINFO_CONTENT_TYPE, &text);
-    facts->content_type = text_fact(text, WIRE_FACT_MAX);
-    facts->etag = kept_fact(transfer, &transfer->etag);
-    facts->last_modified = kept_fact(transfer, &transfer->last_modified);
-    facts->remote = remote_fact(transfer);
 }

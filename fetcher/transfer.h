@@ -1,13 +1,16 @@
 // transfer.h - one download on libcurl, again and again
 //
 // A transfer owns an easy handle, made once and reused from job to job, so that
-// only what differs is set. Its body goes to a body_sink as it comes; before
-// bytes are accepted the owner is asked for credit, and without it the transfer
-// pauses until transfer_resume(). Loop thread only.
+// only what differs is set. A job is a sequence of requests on that handle: the
+// first, and one for each redirect; what has come of the body, its credit and
+// the sums of the times last from one to the next. The body goes to a body_sink
+// as it comes; before bytes are accepted the owner is asked for credit, and
+// without it the transfer pauses until transfer_resume(). Loop thread only.
 #ifndef FETCHER_TRANSFER_H
 #define FETCHER_TRANSFER_H
 #include "fetcher/body.h"
 #include "fetcher/credit.h"
+#include "fetcher/redirect.h"
 #include "fetcher/vouch.h"
 #include "proto/wire.h"
 
@@ -26,6 +29,7 @@ struct transfer_env {
     struct wire_request defaults; // no field unset
     const char *cacert;           // NULL: the system's
     const char *user_agent;
+    enum redirect_rule redirect_rule;
     long buffer_bytes; // of one recv(2)
     // Takes credit for bytes, or returns false and resumes the transfer when
     // there is some.
@@ -39,26 +43,40 @@ struct transfer_fact {
     bool is_known;
 };
 
+// Microseconds, as libcurl counts them from the start of a request: the sums of
+// those that have ended. Zero is "did not happen".
+struct transfer_times {
+    uint64_t dns_us, connect_us, tls_us, first_byte_us, total_us;
+};
+
 struct transfer {
     const struct transfer_env *env;
     CURL *easy;
     char error[CURL_ERROR_SIZE];
-    struct wire_request set; // what the handle was told last
-    bool is_https_only;      // redirects now may not leave https
+    struct wire_request set;  // what the job asks for
+    struct wire_request told; // what the handle was told last
     // The job.
     uint64_t job;
     uint32_t attempt;
     struct body body;
-    uint64_t max_filesize; // 0: any
-    uint64_t expected;     // Content-Length; UINT64_MAX: not told
-    uint64_t discarded;    // bytes of an error page
+    struct transfer_times times;
+    uint64_t requests;  // begun so far
+    uint64_t redirects; // followed so far
+    // Where the first request went, known once one of the answers is a
+    // redirect; after one that led elsewhere is_away is true for the rest of
+    // the job, and nothing that its user entrusted to home is sent any more.
+    struct redirect_home home;
+    bool is_away;
+    bool has_credentials; // the handle was told home's user and password
+    // The request.
+    uint64_t expected;  // Content-Length; UINT64_MAX: not told
+    uint64_t discarded; // bytes of an error page
     bool is_body_begun;
-    bool is_redirect;  // the last response names a Location
     enum fail stopped; // why we ended it; FAIL_OK: we did not
     CURLcode code;     // libcurl's verdict, once finished
     char *facts;       // values of headers
     size_t facts_len, facts_room;
-    struct transfer_fact etag, last_modified;
+    struct transfer_fact etag, last_modified, location;
     char remote[64];
     // The owner's.
     struct credit_claim claim;
@@ -92,9 +110,9 @@ CURLcode transfer_resume(struct transfer *transfer);
 // True when the fetcher can vouch for it, which is running or waits for credit.
 bool transfer_vouch(struct transfer *transfer, uint64_t now_ms);
 
-// After the multi reported its end with code: how it ended, with its facts.
-// *out_fetched borrows from the transfer until the next start.
-void transfer_outcome(struct transfer *transfer, CURLcode code,
-                      struct wire_fetched *out_fetched);
+// After the multi reported the end of a request with code: starts the job's
+// next request, if there is to be one, and returns true. Otherwise the transfer
+// has ended, and verdict_of() says how.
+bool transfer_continue(struct transfer *transfer, CURLcode code);
 
 #endif

@@ -368,6 +368,7 @@ http {{
         location /doc/ {{ alias /usr/share/doc/; disable_symlinks off; }}
         location /made/ {{ alias {folder}/made/; }}
         location /x {{ return 200 "x"; }}
+        location ~ ^/downgrade/http:/(.*)$ {{ return 302 http://$1; }}
         location / {{ return 404 "none"; }}
     }}
 }}

@@ -81,8 +81,6 @@ unsupported_protocol_is_two_things(void **state)
     assert_int_equal(outcome(&facts), FAIL_SCHEME); // ftp://
     facts.is_asked = true;
     assert_int_equal(outcome(&facts), FAIL_PROTOCOL); // HTTP/0.9
-    facts.is_redirect = true;
-    assert_int_equal(outcome(&facts), FAIL_SCHEME); // a redirect to ftp://
 }
 
 static void
@@ -107,6 +105,9 @@ codes_shown_are_those_of_curl(void **state)
     assert_int_equal(outcome_curl_code(FAIL_TOO_LARGE, CURLE_WRITE_ERROR), 63);
     assert_int_equal(outcome_curl_code(FAIL_PROTOCOL, CURLE_OK), 8);
     assert_int_equal(outcome_curl_code(FAIL_CUT, CURLE_RECV_ERROR), 56);
+    assert_int_equal(outcome_curl_code(FAIL_REDIRECTS, CURLE_OK), 47);
+    assert_int_equal(outcome_curl_code(FAIL_SCHEME, CURLE_OK), 1);
+    assert_int_equal(outcome_curl_code(FAIL_INVALID_URL, CURLE_OK), 3);
 }
 
 int

@@ -1,0 +1,178 @@
+#include "fetcher/verdict.h"
+
+#include "fetcher/outcome.h"
+#include "fetcher/transfer.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static struct wire_bytes
+text_fact(const char *text, size_t len_max)
+{
+    struct wire_bytes bytes = {text, text ? strlen(text) : 0};
+
+    if (bytes.len == 0 || bytes.len > len_max)
+        bytes = (struct wire_bytes){NULL, 0};
+    return bytes;
+}
+
+static struct wire_bytes
+kept_fact(const struct transfer *transfer, const struct transfer_fact *fact)
+{
+    if (!fact->is_known)
+        return (struct wire_bytes){NULL, 0};
+    return (struct wire_bytes){transfer->facts + fact->at, fact->len};
+}
+
+static uint64_t
+time_of(CURL *easy, CURLINFO info)
+{
+    curl_off_t us = 0;
+
+    (void)curl_easy_getinfo(easy, info, &us);
+    return us > 0 ? (uint64_t)us : 0;
+}
+
+void
+verdict_add_request(struct transfer *transfer)
+{
+    struct transfer_times *times = &transfer->times;
+    CURL *easy = transfer->easy;
+
+    times->dns_us += time_of(easy, CURLINFO_NAMELOOKUP_TIME_T);
+    times->connect_us += time_of(easy, CURLINFO_CONNECT_TIME_T);
+    times->tls_us += time_of(easy, CURLINFO_APPCONNECT_TIME_T);
+    times->first_byte_us += time_of(easy, CURLINFO_STARTTRANSFER_TIME_T);
+    times->total_us += time_of(easy, CURLINFO_TOTAL_TIME_T);
+}
+
+static uint64_t
+time_fact(uint64_t us)
+{
+    return us ? us : WIRE_UNSET;
+}
+
+static uint64_t
+version_fact(CURL *easy)
+{
+    long version = 0;
+
+    (void)curl_easy_getinfo(easy, CURLINFO_HTTP_VERSION, &version);
+    switch (version) {
+    case CURL_HTTP_VERSION_1_0:
+        return 10;
+    case CURL_HTTP_VERSION_1_1:
+        return 11;
+    case CURL_HTTP_VERSION_2_0:
+        return 20;
+    case CURL_HTTP_VERSION_3:
+        return 30;
+    default:
+        return WIRE_UNSET;
+    }
+}
+
+static struct wire_bytes
+remote_fact(struct transfer *transfer)
+{
+    const char *ip = NULL;
+    long port = 0;
+    bool is_v6;
+
+    (void)curl_easy_getinfo(transfer->easy, CURLINFO_PRIMARY_IP, &ip);
+    (void)curl_easy_getinfo(transfer->easy, CURLINFO_PRIMARY_PORT, &port);
+    if (!ip || !*ip)
+        return (struct wire_bytes){NULL, 0};
+    is_v6 = strchr(ip, ':') != NULL;
+    (void)snprintf(transfer->remote, sizeof(transfer->remote), "%s%.50s%s:%ld",
+                   is_v6 ? "[" : "", ip, is_v6 ? "]" : "", port);
+    return text_fact(transfer->remote, WIRE_FACT_MAX);
+}
+
+static const char *
+message_of(const struct transfer *transfer, enum fail fail, int status)
+{
+    static _Thread_local char http[64];
+
+    if (fail == FAIL_HTTP) {
+        (void)snprintf(http, sizeof(http),
+                       "The requested URL returned error: %d", status);
+        return http; // as curl says it
+    }
+    if (fail == FAIL_PROTOCOL && status == 206)
+        return "a 206 answer, though no range was asked for";
+    if (fail == FAIL_TOO_LARGE)
+        return "Maximum file size exceeded";
+    if (transfer->error[0])
+        return transfer->error;
+    return curl_easy_strerror(transfer->code);
+}
+
+static void
+add_failure(struct transfer *transfer, int status, struct wire_fetched *fetched)
+{
+    enum fail fail = fetched->outcome;
+    curl_off_t retry_after_s = 0;
+
+    (void)curl_easy_getinfo(transfer->easy, CURLINFO_RETRY_AFTER,
+                            &retry_after_s);
+    if (retry_after_s > 0 && fail == FAIL_HTTP)
+        fetched->facts.retry_after_s = (uint64_t)retry_after_s;
+    fetched->facts.curl_code =
+        (uint64_t)outcome_curl_code(fail, (int)transfer->code);
+    fetched->facts.message =
+        text_fact(message_of(transfer, fail, status), WIRE_TEXT_MAX);
+}
+
+static enum fail
+judge(const struct transfer *transfer, int status)
+{
+    long asked_bytes = 0;
+
+    (void)curl_easy_getinfo(transfer->easy, CURLINFO_REQUEST_SIZE,
+                            &asked_bytes);
+    return outcome(&(struct outcome_of){
+        .curl_code = (int)transfer->code,
+        .http_status = status,
+        .is_asked = asked_bytes > 0,
+        .stopped = transfer->stopped,
+    });
+}
+
+void
+verdict_of(struct transfer *transfer, struct wire_fetched *out_fetched)
+{
+    struct wire_facts *facts = &out_fetched->facts;
+    CURL *easy = transfer->easy;
+    const char *text = NULL;
+    long status = 0;
+
+    wire_facts_init(facts);
+    (void)curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
+    out_fetched->job = transfer->job;
+    out_fetched->attempt = transfer->attempt;
+    out_fetched->size = transfer->body.size;
+    out_fetched->outcome = judge(transfer, (int)status);
+    if (out_fetched->outcome != FAIL_OK)
+        add_failure(transfer, (int)status, out_fetched);
+
+    if (status > 0)
+        facts->http_status = (uint64_t)status;
+    facts->http_version = version_fact(easy);
+    if (transfer->redirects > 0) {
+        facts->redirects = transfer->redirects;
+        (void)curl_easy_getinfo(easy, CURLINFO_EFFECTIVE_URL, &text);
+        facts->final_url = text_fact(text, URL_BYTES_MAX);
+    }
+    facts->dns_us = time_fact(transfer->times.dns_us);
+    facts->connect_us = time_fact(transfer->times.connect_us);
+    facts->tls_us = time_fact(transfer->times.tls_us);
+    facts->first_byte_us = time_fact(transfer->times.first_byte_us);
+    facts->total_us = time_fact(transfer->times.total_us);
+    text = NULL;
+    (void)curl_easy_getinfo(easy, CURLINFO_CONTENT_TYPE, &text);
+    facts->content_type = text_fact(text, WIRE_FACT_MAX);
+    facts->etag = kept_fact(transfer, &transfer->etag);
+    facts->last_modified = kept_fact(transfer, &transfer->last_modified);
+    facts->remote = remote_fact(transfer);
+}
