@@ -51,6 +51,10 @@ const struct conf_program broker_program = {
            "fetchers, bodies to hashers, and keeps the results.\v"
            "SIGTERM lets running transfers finish (--grace); a second one "
            "leaves at once. Killed at any moment, the broker goes on where it "
-           "was when it is started again on the same --store.",
+           "was when it is started again on the same --store.\n\n"
+           "Exit codes: 0 stopped as it was told to; 2 usage, or a setting "
+           "that cannot be; 3 the store could not be opened, an endpoint not "
+           "be bound, or the last records not be stored (their URLs are "
+           "fetched again).",
     .tables = tables,
 };

@@ -39,8 +39,8 @@ const struct conf_option output_options[] = {
      .offset = offsetof(struct output_options, format),
      .initial = "sum",
      .arg = FORMAT_CHOICE,
-     .help = "Lines as of sha512sum (sum) or its --tag (tag), full records "
-             "(jsonl, csv), or HTML's integrity values (sri)"},
+     .help = "What a result looks like: sum (as of sha512sum), tag (as of its "
+             "--tag), jsonl or csv (full records), sri (integrity of HTML)"},
     {.name = "output",
      .short_flag = 'o',
      .type = CONF_STRING,
@@ -76,7 +76,7 @@ const struct conf_option list_options[] = {
      .offset = offsetof(struct list_options, input),
      .arg = "FILE",
      .help = "Read URLs from FILE, one a line ('-': stdin; gzip and zstd are "
-             "unpacked; may be repeated)"},
+             "unpacked)"},
     {.name = "algorithms",
      .short_flag = 'a',
      .type = CONF_STRING,
@@ -132,14 +132,15 @@ const struct conf_option transfer_options[] = {
      .offset = offsetof(struct transfer_options, speed_limit),
      .highest = INT64_C(1) << 40,
      .arg = "BYTES",
-     .help = "Give a transfer up that is slower, a second, ..."},
+     .help =
+         "Give a transfer up that moves fewer bytes a second for --speed-time"},
     {.name = "speed-time",
      .short_flag = 'y',
      .type = CONF_SECONDS,
      .offset = offsetof(struct transfer_options, speed_time_ms),
      .highest = DAY_MS,
      .arg = "SECONDS",
-     .help = "... for so long"},
+     .help = "How long a transfer may be slower than --speed-limit"},
     {.name = "max-time",
      .short_flag = 'm',
      .type = CONF_SECONDS,

@@ -417,7 +417,8 @@ option_doc(const struct parse *parse, const struct conf_option *row)
     char *doc = NULL;
     bool has_default = row->initial && *row->initial && row->type != CONF_BOOL;
 
-    if (asprintf(&doc, "%s%s%s%s [env: %s]", row->help,
+    if (asprintf(&doc, "%s%s%s%s%s [env: %s]", row->help,
+                 row->type == CONF_LIST ? " [may be repeated]" : "",
                  has_default ? " [default: " : "",
                  has_default ? row->initial : "", has_default ? "]" : "",
                  conf_env_name(row, name)) < 0)

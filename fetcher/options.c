@@ -58,6 +58,13 @@ static const struct conf_table tables[] = {
 
 const struct conf_program fetcher_program = {
     .name = "urlsum-fetcher",
-    .doc = "Downloads URLs for a broker and streams their bodies to it.",
+    .doc = "Downloads URLs for a broker and streams their bodies to it."
+           "\v"
+           "It waits for a broker that is not there. SIGTERM lets transfers in "
+           "hand finish (--grace) and hands the others back; a second one "
+           "leaves at once.\n\n"
+           "Exit codes: 0 stopped as it was told to; 1 something it cannot do "
+           "without failed; 2 usage, or a setting that cannot be; 3 no "
+           "ZeroMQ.",
     .tables = tables,
 };

@@ -55,6 +55,13 @@ static const struct conf_table tables[] = {
 
 const struct conf_program hasher_program = {
     .name = "urlsum-hasher",
-    .doc = "Computes digests of the bodies that a urlsum broker sends.",
+    .doc = "Computes digests of the bodies that a urlsum broker sends."
+           "\v"
+           "It waits for a broker that is not there. SIGTERM lets open bodies "
+           "be finished (--grace) and hands the others back; a second one "
+           "leaves at once.\n\n"
+           "Exit codes: 0 stopped as it was told to; 1 something it cannot do "
+           "without failed; 2 usage, or a setting that cannot be; 3 no "
+           "ZeroMQ.",
     .tables = tables,
 };

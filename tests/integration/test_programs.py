@@ -95,12 +95,19 @@ def test_store_that_cannot_be(tmp_path):
 
 
 def test_install(tmp_path):
-    """cmake --install puts the four programs in place."""
+    """cmake --install puts the four programs in place, their manual pages and
+    completions."""
     subprocess.run(["cmake", "--install", str(BUILD), "--prefix",
                     str(tmp_path)], check=True, timeout=60,
                    capture_output=True)
     installed = {path.name for path in pathlib.Path(tmp_path, "bin").iterdir()}
     assert installed == set(PROGRAMS)
+    share = tmp_path / "share"
+    for program in PROGRAMS:
+        for path in (f"man/man1/{program}.1", f"zsh/site-functions/_{program}",
+                     f"bash-completion/completions/{program}",
+                     f"fish/vendor_completions.d/{program}.fish"):
+            assert (share / path).stat().st_size > 500
 
 
 class Manager:
