@@ -1,5 +1,6 @@
 #include "broker/api.h"
 
+#include "broker/access.h"
 #include "broker/api_private.h"
 #include "broker/guard.h"
 #include "broker/outbound.h"
@@ -425,6 +426,8 @@ api_on_message(struct api *api)
         return false;
     (void)guard_on_message(api->broker->client_guard, &frames, false,
                            loop_now_ms(api->broker->loop));
+    if (!access_admits(api->broker, ACCESS_CLIENT, &frames))
+        goto out;
     if (api->requests_len >= API_REQUESTS_MAX)
         evict_one(api);
     if (api->requests_len >= 2 * API_REQUESTS_MAX) {

@@ -1,6 +1,8 @@
 #include "broker/broker.h"
 
+#include "broker/access.h"
 #include "broker/api.h"
+#include "broker/endpoints.h"
 #include "broker/guard.h"
 #include "broker/lease.h"
 #include "broker/schedule.h"
@@ -23,24 +25,6 @@
 
 // Longest pause between two PINGs; also how exact a client's wait_ms is.
 #define BEAT_MAX_MS 1000
-// Requests of a client that wait to be read; the rest stays with it.
-#define CLIENT_REQUESTS_WAITING_MAX 2
-// Replies that wait for a client that does not read; a well-behaved one has at
-// most API_UNANSWERED_MAX.
-#define CLIENT_REPLIES_MAX 32
-// The kernel's buffers of one client, each direction: enough for a page while
-// the next one is made.
-#define CLIENT_KERNEL_BYTES (256 * 1024)
-// Bytes of one client inside libzmq: what waits, and one frame in the making.
-#define CLIENT_HELD_MAX ((uint64_t)1024 * 1024)
-// The same of somebody who is not (yet) a worker: its HELLO is some KiB.
-#define WORKER_STRANGER_HELD_MAX ((uint64_t)512 * 1024)
-// TCP asks so often whether an idle peer's machine is there.
-#define KEEPALIVE_S 10
-// Who connects has so long for ZMTP's handshake.
-#define HANDSHAKE_MS 10000
-// Connections that wait to be accepted: a crowd must not make the others wait.
-#define BACKLOG 1024
 
 // One run of the role: what only starting and stopping need.
 struct run {
@@ -243,124 +227,6 @@ on_stop(void *arg, int stops)
 
 // --- Starting ---
 
-static int
-set_int(void *socket, int option, int value)
-{
-    return zmq_setsockopt(socket, option, &value, sizeof(value));
-}
-
-// What one endpoint may cost; see README.md, Memory.
-struct listener {
-    const char *endpoint;
-    int port;
-    int64_t frame_max; // bytes
-    int received_max;  // messages of one peer that wait for us; 0: see guard
-    int sent_max;      // ... that wait for it; 0: bounded by its credit
-    int kernel_max;    // bytes in the kernel, a direction; 0: its own choice
-    struct guard_config guard;
-};
-
-static int
-set_up_router(const struct run *run, const struct listener *listener,
-              void *socket)
-{
-    int ttl_ms = (int)run->broker.config->ttl_ms;
-
-    if (set_int(socket, ZMQ_LINGER, 500) ||
-        set_int(socket, ZMQ_ROUTER_MANDATORY, 1) ||
-        set_int(socket, ZMQ_RCVHWM, listener->received_max) ||
-        set_int(socket, ZMQ_SNDHWM, listener->sent_max) ||
-        // A peer whose machine is gone loses its connection, and the broker
-        // what waits to be sent there. Who is stopped does as well, where
-        // messages wait without a limit. Where they are limited, libzmq
-        // (to 4.3.5) must not have heartbeats: it aborts when one is due on
-        // a connection that ended while its input was held back.
-        set_int(socket, ZMQ_TCP_KEEPALIVE, 1) ||
-        set_int(socket, ZMQ_TCP_KEEPALIVE_IDLE, KEEPALIVE_S) ||
-        set_int(socket, ZMQ_TCP_KEEPALIVE_INTVL, KEEPALIVE_S) ||
-        set_int(socket, ZMQ_TCP_KEEPALIVE_CNT, 3) ||
-        (!listener->received_max &&
-         (set_int(socket, ZMQ_HEARTBEAT_IVL, ttl_ms / 2) ||
-          set_int(socket, ZMQ_HEARTBEAT_TIMEOUT, ttl_ms))) ||
-        set_int(socket, ZMQ_HANDSHAKE_IVL, HANDSHAKE_MS) ||
-        set_int(socket, ZMQ_BACKLOG, BACKLOG) ||
-        zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &listener->frame_max,
-                       sizeof(listener->frame_max)))
-        return -1;
-    if (!listener->kernel_max)
-        return 0;
-    return set_int(socket, ZMQ_RCVBUF, listener->kernel_max) ||
-           set_int(socket, ZMQ_SNDBUF, listener->kernel_max);
-}
-
-static int
-bind_router(struct run *run, const struct listener *listener, void **out_socket,
-            struct guard **out_guard)
-{
-    char endpoint[ENDPOINT_MAX];
-    void *socket;
-    int err;
-
-    if (endpoint_resolve(listener->endpoint, listener->port, endpoint) != 0) {
-        log_error("broker.bind", "endpoint=\"%s\" error=\"not an endpoint\"",
-                  listener->endpoint);
-        return 2;
-    }
-    socket = zmq_socket(run->role->zmq, ZMQ_ROUTER);
-    *out_socket = socket;
-    err = socket && set_up_router(run, listener, socket) == 0 ? 0 : -1;
-    // Before the first connection can be there.
-    if (!err && strncmp(endpoint, "inproc:", 7) != 0)
-        err = guard_new(run->broker.loop, run->role->zmq, socket,
-                        &listener->guard, out_guard);
-    if (err || zmq_bind(socket, endpoint)) {
-        log_error("broker.bind", "endpoint=%s error=\"%s\"", endpoint,
-                  zmq_strerror(zmq_errno()));
-        return 3;
-    }
-    return 0;
-}
-
-static int
-bind_all(struct run *run)
-{
-    const struct broker_config *config = run->broker.config;
-    struct broker *broker = &run->broker;
-    const struct listener client = {
-        .endpoint = config->client_bind,
-        .port = PORT_CLIENT,
-        .frame_max = REQUEST_FRAME_BYTES_MAX,
-        .received_max = CLIENT_REQUESTS_WAITING_MAX,
-        .sent_max = CLIENT_REPLIES_MAX,
-        .kernel_max = CLIENT_KERNEL_BYTES,
-        .guard = {"client", CLIENT_HELD_MAX, CLIENT_HELD_MAX, false},
-    };
-    // A worker in its session has as much on its way as its credit allows; the
-    // broker cannot tell more before it reads.
-    const struct guard_config held = {
-        "fetcher", WORKER_STRANGER_HELD_MAX,
-        (uint64_t)config->buffer_memory + 2 * WIRE_HEAD_BYTES_MAX, true};
-    struct listener worker = {
-        .endpoint = config->fetcher_bind,
-        .port = PORT_FETCHER,
-        .frame_max = WIRE_HEAD_BYTES_MAX,
-        .guard = held,
-    };
-    int code =
-        bind_router(run, &client, &run->client_socket, &broker->client_guard);
-
-    if (!code)
-        code = bind_router(run, &worker, &broker->sessions.fetcher_socket,
-                           &broker->fetcher_guard);
-    worker.endpoint = config->hasher_bind;
-    worker.port = PORT_HASHER;
-    worker.guard.role = "hasher";
-    if (!code)
-        code = bind_router(run, &worker, &broker->sessions.hasher_socket,
-                           &broker->hasher_guard);
-    return code;
-}
-
 // The default store: $XDG_STATE_HOME/urlsum/broker.db (XDG Base Directory
 // Specification).
 static const char *
@@ -445,7 +311,10 @@ start(struct run *run)
     }
     run->store_path = store_path(broker->config, run->store_default,
                                  sizeof(run->store_default));
-    code = bind_all(run);
+    code = access_new(broker, run->role->zmq, run->role->takes_signals,
+                      &broker->access);
+    if (!code)
+        code = endpoints_bind(broker, run->role->zmq, &run->client_socket);
     if (!code)
         code = open_store(run);
     if (code)
@@ -502,6 +371,7 @@ finish(struct run *run)
         if (sockets[i])
             (void)zmq_close(sockets[i]);
     }
+    access_free(&broker->access);
     loop_free(&broker->loop);
 }
 

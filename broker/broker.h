@@ -13,8 +13,11 @@ struct broker_config {
     const char *client_bind; // as written by the user; resolved by the broker
     const char *fetcher_bind;
     const char *hasher_bind;
-    const char *store; // file; NULL or "": a private temporary one
-    bool is_ephemeral; // the embedded run: temporary store, no fsync
+    const char *key_file;   // the broker's secret; NULL or "": no keys
+    const char *authorized; // directory of the keys that may connect
+    bool is_insecure;       // without keys strangers may reach it
+    const char *store;      // file; NULL or "": a private temporary one
+    bool is_ephemeral;      // the embedded run: temporary store, no fsync
     int64_t
         parallel_max_host; // transfers at once an origin, of the whole fleet
     int64_t buffer_memory; // bytes of bodies on their way, all fetchers
@@ -28,7 +31,8 @@ struct broker_config {
 // Offsets are of struct broker_config; NULL-ended. broker_schedule_options:
 // --parallel-max-host, --buffer-memory, what an embedded run offers as well.
 // broker_options: the program's own: --client-bind, --fetcher-bind,
-// --hasher-bind, --store, --keep, --ttl, --grace, --log-level, --http.
+// --hasher-bind, --key-file, --authorized, --insecure, --store, --keep, --ttl,
+// --grace, --log-level, --http.
 extern const struct conf_option broker_schedule_options[];
 extern const struct conf_option broker_options[];
 

@@ -1,11 +1,16 @@
 #include "broker/guard.h"
 
+#include "broker/access.h"
 #include "common/frames.h"
+#include "common/key.h"
 #include "common/log.h"
 #include "common/loop.h"
+#include "common/monitor.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <malloc.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,8 +42,14 @@ struct peer {
     uint64_t strangers;             // messages while not trusted
     struct guard_bytes bytes;
     struct guard_rate rate;
+    char key[KEY_CHARS + 1]; // that it showed; "": not heard yet, or no keys
+    struct sockaddr_storage address;
     struct peer *prev, *next;
 };
+
+// How a handshake failed of which libzmq has told, but not yet whose it was:
+// the next that ends unheard. (All of an endpoint come from one thread.)
+enum failure { FAILED_SILENTLY, FAILED_BY_ZAP, FAILED_BY_PROOF };
 
 struct guard {
     struct guard_config config;
@@ -47,10 +58,11 @@ struct guard {
     void *monitor; // PAIR: its connections
     struct loop_socket *watch;
     struct loop_timer *timer;
-    struct peer *open;   // list, oldest first
-    size_t open_len;     // connections that were not cut
-    size_t open_max;     // of them
-    size_t gone_len;     // since memory was given back
+    struct peer *open; // list, oldest first
+    size_t open_len;   // connections that were not cut
+    size_t open_max;   // of them
+    size_t gone_len;   // since memory was given back
+    enum failure failure;
     struct peer **by_fd; // descriptors are small numbers
     size_t by_fd_len;
 };
@@ -150,7 +162,8 @@ cut(struct guard *guard, struct peer *peer, const char *why)
         return;
     log_outside(LOG_WARN, "peer.cut",
                 "role=%s connection=%d held=%" PRIu64 " why=\"%s\"",
-                guard->config.role, peer->fd, peer->bytes.held, why);
+                access_role_name(guard->config.role), peer->fd,
+                peer->bytes.held, why);
     peer->is_cut = true;
     guard->open_len--;
     // The descriptor is libzmq's, which may close it between these two. Should
@@ -170,9 +183,60 @@ guard_cut(struct guard *guard, int connection, uint64_t since_ms,
         cut(guard, peer, why);
 }
 
+void
+guard_cut_keys(struct guard *guard, bool (*stays)(void *arg, const char *key),
+               void *arg, const char *why)
+{
+    struct peer *peer;
+
+    if (!guard)
+        return;
+    DL_FOREACH(guard->open, peer)
+    {
+        if (!stays(arg, peer->key))
+            cut(guard, peer, why);
+    }
+}
+
+// "10.0.0.5:41234". A local socket has no address; nor has one that libzmq had
+// closed before we were told of it, as it may when a handshake fails at once.
+static const char *
+print_address(const struct sockaddr_storage *address, char *buf, size_t size)
+{
+    char host[INET6_ADDRSTRLEN] = "?";
+    const struct sockaddr_in6 *v6 = (const void *)address;
+    const struct sockaddr_in *v4 = (const void *)address;
+
+    if (address->ss_family == AF_INET6 &&
+        inet_ntop(AF_INET6, &v6->sin6_addr, host, sizeof(host)))
+        (void)snprintf(buf, size, "[%s]:%u", host, ntohs(v6->sin6_port));
+    else if (address->ss_family == AF_INET &&
+             inet_ntop(AF_INET, &v4->sin_addr, host, sizeof(host)))
+        (void)snprintf(buf, size, "%s:%u", host, ntohs(v4->sin_port));
+    else
+        (void)snprintf(buf, size, address->ss_family ? "local" : "unknown");
+    return buf;
+}
+
+static void
+tell_unheard(struct guard *guard, const struct peer *peer)
+{
+    char address[INET6_ADDRSTRLEN + 10];
+    enum failure failure = guard->failure;
+
+    guard->failure = FAILED_SILENTLY;
+    if (failure == FAILED_BY_ZAP || peer->is_cut || !guard->config.on_unheard)
+        return;
+    guard->config.on_unheard(
+        guard->config.arg, guard->config.role, failure == FAILED_BY_PROOF,
+        print_address(&peer->address, address, sizeof(address)));
+}
+
 static void
 close_peer(struct guard *guard, struct peer *peer)
 {
+    if (!peer->heard_ms)
+        tell_unheard(guard, peer);
     if (!peer->is_cut)
         guard->open_len--;
     guard->gone_len++;
@@ -201,19 +265,20 @@ open_peer(struct guard *guard, int fd)
 {
     uint64_t now_ms = loop_now_ms(guard->loop);
     struct peer *peer = find_peer(guard, fd);
+    socklen_t len = sizeof(peer->address);
 
     if (peer)
         close_peer(guard, peer); // its end was not told
     if ((size_t)fd >= guard->by_fd_len) {
-        size_t len = (size_t)fd + 64;
-        struct peer **by_fd = realloc(guard->by_fd, len * sizeof(*by_fd));
+        size_t room = (size_t)fd + 64;
+        struct peer **by_fd = realloc(guard->by_fd, room * sizeof(*by_fd));
 
         if (!by_fd)
             return; // it is served all the same, only not watched
         memset(by_fd + guard->by_fd_len, 0,
-               (len - guard->by_fd_len) * sizeof(*by_fd));
+               (room - guard->by_fd_len) * sizeof(*by_fd));
         guard->by_fd = by_fd;
-        guard->by_fd_len = len;
+        guard->by_fd_len = room;
     }
     if (!guard->by_fd[fd])
         guard->by_fd[fd] = malloc(sizeof(*peer));
@@ -224,6 +289,8 @@ open_peer(struct guard *guard, int fd)
                           .cookie = cookie_of(fd),
                           .is_open = true,
                           .accepted_ms = now_ms};
+    (void)getpeername(fd, (struct sockaddr *)&peer->address,
+                      &len); // it is gone
     if (!guard->open)
         loop_timer_start(guard->timer, GUARD_TICK_MS, GUARD_TICK_MS);
     DL_APPEND(guard->open, peer);
@@ -235,25 +302,31 @@ static bool
 on_event(void *arg)
 {
     struct guard *guard = arg;
-    struct frames frames;
+    struct monitor_event event;
     struct peer *peer;
-    const unsigned char *head;
-    uint16_t event;
-    int32_t fd;
 
-    if (frames_recv(guard->monitor, &frames) != 0)
+    if (monitor_recv(guard->monitor, &event) != 0)
         return false;
-    if (frames.len == 2 && zmq_msg_size(&frames.parts[0]) == 6) {
-        head = zmq_msg_data(&frames.parts[0]);
-        memcpy(&event, head, sizeof(event));
-        memcpy(&fd, head + 2, sizeof(fd));
-        peer = find_peer(guard, fd);
-        if (event == ZMQ_EVENT_ACCEPTED && fd >= 0)
-            open_peer(guard, fd);
-        else if (event == ZMQ_EVENT_DISCONNECTED && peer)
+    peer = find_peer(guard, event.value);
+    switch (event.event) {
+    case ZMQ_EVENT_ACCEPTED:
+        if (event.value >= 0)
+            open_peer(guard, event.value);
+        break;
+    case ZMQ_EVENT_DISCONNECTED:
+        if (peer)
             close_peer(guard, peer);
+        break;
+    case ZMQ_EVENT_HANDSHAKE_FAILED_AUTH:
+        guard->failure = FAILED_BY_ZAP;
+        break;
+    case ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL:
+        if (event.value == ZMQ_PROTOCOL_ERROR_ZMTP_CRYPTOGRAPHIC)
+            guard->failure = FAILED_BY_PROOF;
+        break;
+    default:
+        break;
     }
-    frames_close(&frames);
     return true;
 }
 
@@ -337,8 +410,12 @@ guard_on_message(struct guard *guard, const struct frames *frames,
 
     if (!peer)
         return true;
-    peer->bytes.taken += frames->bytes;
+    peer->bytes.taken +=
+        frames->bytes + frames->count * guard->config.frame_more;
     peer->heard_ms = now_ms;
+    if (guard->config.frame_more && !peer->key[0])
+        (void)snprintf(peer->key, sizeof(peer->key), "%s",
+                       access_key_of(frames));
     peer->is_trusted = is_trusted;
     if (is_trusted || !guard->config.is_rated)
         return true;
@@ -362,7 +439,9 @@ watch_monitor(struct guard *guard, void *zmq)
         // No ceiling: at a full queue libzmq's own thread would wait for us.
         zmq_setsockopt(guard->monitor, ZMQ_RCVHWM, &none, sizeof(none)) ||
         zmq_socket_monitor(guard->socket, endpoint,
-                           ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_DISCONNECTED) ||
+                           ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_DISCONNECTED |
+                               ZMQ_EVENT_HANDSHAKE_FAILED_AUTH |
+                               ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL) ||
         zmq_connect(guard->monitor, endpoint))
         return -zmq_errno();
     return loop_add_socket(guard->loop, guard->monitor, on_event, guard,

@@ -10,6 +10,8 @@
 // functions take NULL for a socket without connections (inproc).
 #ifndef BROKER_GUARD_H
 #define BROKER_GUARD_H
+#include "broker/refusals.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -34,10 +36,17 @@ struct loop;
 #define GUARD_STRANGER_MAX 1024
 
 struct guard_config {
-    const char *role;      // for log lines
+    enum access_role role; // for log lines
     uint64_t stranger_max; // bytes held of one connection that is not trusted
     uint64_t trusted_max;  // ... of one that is
     bool is_rated;         // strangers' messages are rated
+    size_t frame_more;     // bytes that encryption adds to a frame
+    // A connection ended on which nothing was heard: its key was never in
+    // question (ZAP's refusals are not told, nor who was cut off).
+    // is_wrong_proof: it had been given another broker's key. NULL: no matter.
+    void (*on_unheard)(void *arg, enum access_role role, bool is_wrong_proof,
+                       const char *address);
+    void *arg;
 };
 
 // Raises the limit of open files to the highest allowed. Once, at the start.
@@ -61,6 +70,11 @@ int guard_connection(const struct frames *frames);
 // that of a later one): why is static text for the log.
 void guard_cut(struct guard *guard, int connection, uint64_t since_ms,
                const char *why);
+
+// Cuts off who has a key that stays() does not want, or was not heard yet.
+void guard_cut_keys(struct guard *guard,
+                    bool (*stays)(void *arg, const char *key), void *arg,
+                    const char *why);
 
 // --- For tests: the rules, without sockets ---
 

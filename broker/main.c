@@ -1,5 +1,6 @@
 // main.c - urlsum-broker: options, start, run, stop
 #include "broker/broker.h"
+#include "broker/endpoints.h"
 #include "broker/life.h"
 #include "common/conf.h"
 #include "common/fault.h"
@@ -7,6 +8,12 @@
 
 #include <stdio.h>
 #include <string.h>
+
+static int
+io_threads(const void *config)
+{
+    return endpoints_io_threads(config);
+}
 
 static int
 run(const void *config, struct role *role)
@@ -21,6 +28,7 @@ main(int argc, char **argv)
     const struct program_role program = {.conf = &broker_program,
                                          .config = &config,
                                          .log_level = &config.log_level,
+                                         .io_threads = io_threads,
                                          .run = run};
 
     // For proto/worker.md and the test that compares the two.

@@ -23,6 +23,16 @@ const struct conf_option broker_options[] = {
      "ENDPOINT", "Where fetchers connect (port 5551 unless given)."},
     {"hasher-bind", 0, CONF_STRING, AT(hasher_bind), "tcp://127.0.0.1", 0, 0,
      "ENDPOINT", "Where hashers connect (port 5552 unless given)."},
+    {"key-file", 0, CONF_STRING, AT(key_file), NULL, 0, 0, "FILE",
+     "The broker's secret key, as urlsum keygen makes it: whoever connects "
+     "must "
+     "then show a key of --authorized, and everything is encrypted."},
+    {"authorized", 0, CONF_STRING, AT(authorized), NULL, 0, 0, "DIR",
+     "Whose keys may connect: public keys DIR/client/*.pub, DIR/fetcher/*.pub, "
+     "DIR/hasher/*.pub; read again on SIGHUP and when they change."},
+    {"insecure", 0, CONF_BOOL, AT(is_insecure), NULL, 0, 0, NULL,
+     "Without keys, listen beyond this machine all the same: whoever reaches a "
+     "port may use the broker."},
     {"store", 0, CONF_STRING, AT(store), NULL, 0, 0, "FILE",
      "The durable queue and results; made when missing. Without it: "
      "$XDG_STATE_HOME/urlsum/broker.db, or below ~/.local/state."},

@@ -1,5 +1,6 @@
 #include "broker/sessions_private.h"
 
+#include "broker/access.h"
 #include "broker/guard.h"
 #include "broker/lease.h"
 #include "broker/life.h"
@@ -11,6 +12,7 @@
 #include "common/loop.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <utlist.h>
@@ -330,6 +332,40 @@ read_message(struct broker *broker, struct frames *frames, int received,
     return NULL;
 }
 
+// Whether a message is read at all.
+static bool
+is_heard(struct broker *broker, enum wire_role role, struct session *session,
+         const struct frames *frames)
+{
+    bool is_fetcher = role == WIRE_FETCHER;
+
+    if (!guard_on_message(
+            is_fetcher ? broker->fetcher_guard : broker->hasher_guard, frames,
+            session && session->is_proven, loop_now_ms(broker->loop)))
+        return false; // a stranger that talks too much
+    if (!access_admits(broker, is_fetcher ? ACCESS_FETCHER : ACCESS_HASHER,
+                       frames))
+        return false;
+    if (!session || strcmp(session->key, access_key_of(frames)) == 0)
+        return true;
+    // Routing ids are the peers' choice, and this one's connection is gone.
+    session_doom(session, (enum wire_error)0, "another key has its connection");
+    return false;
+}
+
+static void
+begin_session(struct broker *broker, enum wire_role role,
+              const struct frames *frames, const struct wire_hello *hello)
+{
+    struct session *session;
+
+    session_on_hello(broker, role, &frames->parts[0], hello);
+    session = session_at(&broker->sessions, role, &frames->parts[0]);
+    if (session)
+        (void)snprintf(session->key, sizeof(session->key), "%s",
+                       access_key_of(frames));
+}
+
 bool
 sessions_on_message(struct broker *broker, enum wire_role role)
 {
@@ -344,12 +380,9 @@ sessions_on_message(struct broker *broker, enum wire_role role)
     if (received && received != -EMSGSIZE)
         return false;
     session = session_at(sessions, role, &frames.parts[0]);
-    if (!guard_on_message(role == WIRE_FETCHER ? broker->fetcher_guard
-                                               : broker->hasher_guard,
-                          &frames, session && session->is_proven,
-                          loop_now_ms(broker->loop))) {
+    if (!is_heard(broker, role, session, &frames)) {
         frames_close(&frames);
-        return true; // a stranger that talks too much
+        return true;
     }
     why = read_message(broker, &frames, received, &message, &body);
     if (session && session->is_gone) {
@@ -364,7 +397,7 @@ sessions_on_message(struct broker *broker, enum wire_role role)
             session_send_error(broker, role, &frames.parts[0],
                                WIRE_ERROR_BAD_FRAME, why);
     } else if (message.kind == WIRE_HELLO) {
-        session_on_hello(broker, role, &frames.parts[0], message.hello);
+        begin_session(broker, role, &frames, message.hello);
     } else if (session) {
         session->heard_ms = loop_now_ms(broker->loop);
         dispatch(broker, session, &message, body);
@@ -483,6 +516,20 @@ sessions_beat(struct broker *broker)
     beat_list(broker, broker->sessions.hashers);
     beat_list(broker, broker->sessions.unproven[WIRE_FETCHER]);
     beat_list(broker, broker->sessions.unproven[WIRE_HASHER]);
+}
+
+void
+sessions_end_keys(struct broker *broker, enum wire_role role,
+                  bool (*stays)(void *arg, const char *key), void *arg)
+{
+    struct session *session, *next;
+
+    HASH_ITER(hh_id, broker->sessions.by_id, session, next)
+    {
+        if (session->role == role && !stays(arg, session->key))
+            session_doom(session, WIRE_ERROR_REFUSED,
+                         "its key is not in the list any more");
+    }
 }
 
 void

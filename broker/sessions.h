@@ -11,6 +11,7 @@
 #ifndef BROKER_SESSIONS_H
 #define BROKER_SESSIONS_H
 #include "common/frames.h"
+#include "common/key.h"
 #include "proto/wire.h"
 
 #include <stdbool.h>
@@ -44,6 +45,7 @@ struct session {
     char label[WIRE_NAME_MAX * 4 + 3]; // the name as it may stand in the log
     unsigned char address[256];        // ZeroMQ's routing id
     size_t address_len;
+    char key[KEY_CHARS + 1]; // its connection's; "": no keys
     uint64_t heard_ms, since_ms;
     bool is_proven;   // its PONG came: only then it is in its role's list
     bool is_reserved; // for a suspect alone; see suspects.h
@@ -120,6 +122,11 @@ void sessions_beat(struct broker *broker);
 
 // Sends gathered CREDITs and ABORTs. Once a turn.
 void sessions_flush(struct broker *broker);
+
+// Ends, at the end of this turn, the sessions of the role whose key stays()
+// does not want.
+void sessions_end_keys(struct broker *broker, enum wire_role role,
+                       bool (*stays)(void *arg, const char *key), void *arg);
 
 // Says BYE to all workers: the broker leaves.
 void sessions_say_bye(struct broker *broker);

@@ -1,6 +1,8 @@
 // sessions_join.c - how a session begins: HELLO, WELCOME, and the first PONG
 #include "broker/sessions_private.h"
 
+#include "broker/access.h"
+#include "broker/keyring.h"
 #include "broker/state.h"
 #include "broker/window.h"
 #include "common/log.h"
@@ -217,6 +219,7 @@ session_prove(struct broker *broker, struct session *session)
     struct session **list =
         is_fetcher ? &sessions->fetchers : &sessions->hashers;
     size_t *len = is_fetcher ? &sessions->fetchers_len : &sessions->hashers_len;
+    const struct keyring_key *key;
 
     if (*len >= SESSIONS_MAX) {
         session_doom(session, WIRE_ERROR_REFUSED,
@@ -233,9 +236,13 @@ session_prove(struct broker *broker, struct session *session)
     DL_APPEND(*list, session);
     ++*len;
     session->is_proven = true;
+    key =
+        access_find(broker->access, is_fetcher ? ACCESS_FETCHER : ACCESS_HASHER,
+                    session->key);
     log_info("worker.joined",
              "role=%s worker=%s session=%" PRIu64 " capacity=%" PRIu64
-             " window=%" PRIu64,
+             " window=%" PRIu64 "%s%s",
              session_role_name(session->role), session->label, session->id,
-             session->capacity, session->granted);
+             session->capacity, session->granted, key ? " key=" : "",
+             key ? key->label : "");
 }

@@ -5,12 +5,14 @@
 #include "broker/broker.h"
 #include "broker/job.h"
 #include "broker/recovery.h"
+#include "broker/refusals.h"
 #include "broker/sessions.h"
 #include "broker/suspects.h"
 #include "broker/tidy.h"
 #include "broker/trouble.h"
 #include "common/heap.h"
 
+struct access;
 struct api;
 struct guard;
 struct loop;
@@ -28,6 +30,8 @@ struct broker {
     struct suspects suspects; // jobs that are to run alone
     struct sessions sessions; // fetchers and hashers
     struct api *api;          // clients
+    struct access *access;    // whose keys may connect; NULL: no keys
+    struct refusals refusals; // who was not let in
     // What strangers can do at each endpoint; see guard.h.
     struct guard *client_guard, *fetcher_guard, *hasher_guard;
     struct recovery recovery; // unfinished batches on their way to memory

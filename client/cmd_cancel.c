@@ -24,6 +24,7 @@ static const struct conf_option cancel_options[] = {
 static const struct conf_table tables[] = {
     {cancel_options, 0},
     {connection_options, offsetof(struct cancel, connection)},
+    {curve_options, offsetof(struct cancel, connection.keys)},
     {NULL, 0},
 };
 

@@ -56,6 +56,7 @@ static const struct conf_table tables[] = {
     {list_options, offsetof(struct get, list_options)},
     {output_options, offsetof(struct get, output_options)},
     {connection_options, offsetof(struct get, connection)},
+    {curve_options, offsetof(struct get, connection.keys)},
     {batch_options, offsetof(struct get, batch_options)},
     {fetcher_transfer_options, offsetof(struct get, embed.fetcher)},
     {broker_schedule_options, offsetof(struct get, embed.broker)},

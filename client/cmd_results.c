@@ -43,6 +43,7 @@ static const struct conf_table tables[] = {
     {results_options, 0},
     {output_options, offsetof(struct results, output_options)},
     {connection_options, offsetof(struct results, connection)},
+    {curve_options, offsetof(struct results, connection.keys)},
     {NULL, 0},
 };
 

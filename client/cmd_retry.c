@@ -37,6 +37,7 @@ static const struct conf_option retry_options[] = {
 static const struct conf_table tables[] = {
     {retry_options, 0},
     {connection_options, offsetof(struct retry, connection)},
+    {curve_options, offsetof(struct retry, connection.keys)},
     {NULL, 0},
 };
 

@@ -24,6 +24,7 @@ static const struct conf_option rm_options[] = {
 static const struct conf_table tables[] = {
     {rm_options, 0},
     {connection_options, offsetof(struct rm, connection)},
+    {curve_options, offsetof(struct rm, connection.keys)},
     {NULL, 0},
 };
 

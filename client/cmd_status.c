@@ -51,6 +51,7 @@ static const struct conf_option status_options[] = {
 static const struct conf_table tables[] = {
     {status_options, 0},
     {connection_options, offsetof(struct status, connection)},
+    {curve_options, offsetof(struct status, connection.keys)},
     {NULL, 0},
 };
 

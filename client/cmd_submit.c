@@ -60,6 +60,7 @@ static const struct conf_table tables[] = {
     {batch_options, offsetof(struct submit, batch_options)},
     {transfer_options, offsetof(struct submit, transfer_options)},
     {connection_options, offsetof(struct submit, connection)},
+    {curve_options, offsetof(struct submit, connection.keys)},
     {NULL, 0},
 };
 

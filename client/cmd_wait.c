@@ -45,6 +45,7 @@ static const struct conf_option wait_options[] = {
 static const struct conf_table tables[] = {
     {wait_options, 0},
     {connection_options, offsetof(struct wait, connection)},
+    {curve_options, offsetof(struct wait, connection.keys)},
     {NULL, 0},
 };
 

@@ -27,6 +27,7 @@ static const struct conf_option workers_options[] = {
 static const struct conf_table tables[] = {
     {workers_options, 0},
     {connection_options, offsetof(struct workers, connection)},
+    {curve_options, offsetof(struct workers, connection.keys)},
     {NULL, 0},
 };
 

@@ -21,5 +21,7 @@ const struct command commands[] = {
      &cmd_workers_program},
     {"health", "ask a daemon whether it is ready (its --http)", cmd_health,
      &cmd_health_program},
+    {"keygen", "make a key pair for a broker, a worker or a client", cmd_keygen,
+     &cmd_keygen_program},
     {NULL, NULL, NULL, NULL},
 };

@@ -23,6 +23,7 @@ int cmd_retry(int argc, char **argv);
 int cmd_rm(int argc, char **argv);
 int cmd_workers(int argc, char **argv);
 int cmd_health(int argc, char **argv);
+int cmd_keygen(int argc, char **argv);
 
 extern const struct conf_program cmd_get_program;
 extern const struct conf_program cmd_submit_program;
@@ -34,5 +35,6 @@ extern const struct conf_program cmd_retry_program;
 extern const struct conf_program cmd_rm_program;
 extern const struct conf_program cmd_workers_program;
 extern const struct conf_program cmd_health_program;
+extern const struct conf_program cmd_keygen_program;
 
 #endif

@@ -1,5 +1,7 @@
 #include "client/dial.h"
 
+#include "common/monitor.h"
+
 #include <errno.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -47,7 +49,10 @@ watch_connection(struct dial *dial, void *zmq)
                    dial->socket);
     if (zmq_socket_monitor(dial->socket, name,
                            ZMQ_EVENT_HANDSHAKE_SUCCEEDED |
-                               ZMQ_EVENT_DISCONNECTED))
+                               ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL |
+                               ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL |
+                               ZMQ_EVENT_HANDSHAKE_FAILED_AUTH |
+                               ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_CLOSED))
         return -errno;
     dial->monitor = zmq_socket(zmq, ZMQ_PAIR);
     if (!dial->monitor || zmq_connect(dial->monitor, name))
@@ -56,14 +61,19 @@ watch_connection(struct dial *dial, void *zmq)
 }
 
 int
-dial_open(struct dial *dial, void *zmq, const char *endpoint)
+dial_open(struct dial *dial, void *zmq, const char *endpoint,
+          const struct curve *curve)
 {
     int err;
 
-    *dial = (struct dial){.socket = zmq_socket(zmq, ZMQ_DEALER)};
+    *dial = (struct dial){.socket = zmq_socket(zmq, ZMQ_DEALER),
+                          .curve = curve,
+                          .failure = dial->failure};
     if (!dial->socket)
         return -errno;
     err = set_options(dial->socket);
+    if (!err)
+        err = curve_connect(curve, dial->socket);
     if (!err && strncmp(endpoint, "inproc://", 9) != 0)
         err = watch_connection(dial, zmq);
     if (!err && zmq_connect(dial->socket, endpoint))
@@ -84,34 +94,24 @@ dial_close(struct dial *dial)
         (void)zmq_close(dial->monitor); // ours, open: cannot fail
     if (dial->socket)
         (void)zmq_close(dial->socket);
-    *dial = (struct dial){0};
+    *dial = (struct dial){.failure = dial->failure};
 }
 
 enum dial_event
 dial_take_event(struct dial *dial)
 {
-    zmq_msg_t message;
-    uint16_t event = 0;
-    bool has_more;
+    struct monitor_event event;
 
-    if (!dial->monitor)
+    if (!dial->monitor || monitor_recv(dial->monitor, &event) != 0)
         return DIAL_NOTHING;
-    (void)zmq_msg_init(&message); // cannot fail
-    if (zmq_msg_recv(&message, dial->monitor, ZMQ_DONTWAIT) < 0) {
-        (void)zmq_msg_close(&message);
-        return DIAL_NOTHING;
-    }
-    if (zmq_msg_size(&message) >= sizeof(event))
-        memcpy(&event, zmq_msg_data(&message), sizeof(event));
-    do { // the address follows
-        has_more = zmq_msg_more(&message);
-        if (has_more && zmq_msg_recv(&message, dial->monitor, 0) < 0)
-            has_more = false;
-    } while (has_more);
-    (void)zmq_msg_close(&message);
-    if (event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED)
+    if (event.event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED) {
+        dial->failure = CURVE_FINE;
         return DIAL_CONNECTED;
-    return event == ZMQ_EVENT_DISCONNECTED ? DIAL_DISCONNECTED : DIAL_OTHER;
+    }
+    if (event.event == ZMQ_EVENT_DISCONNECTED)
+        return DIAL_DISCONNECTED;
+    dial->failure = curve_failure_of(dial->curve, &event);
+    return DIAL_OTHER;
 }
 
 bool

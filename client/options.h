@@ -3,6 +3,7 @@
 #define CLIENT_OPTIONS_H
 #include "client/format.h"
 #include "common/conf.h"
+#include "common/curve.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -13,6 +14,7 @@ struct connection_options {
     const char *broker; // NULL: none named
     int64_t connect_wait_ms;
     int64_t broker_wait_ms;
+    struct curve_options keys; // filled by curve_options, a table of its own
 };
 extern const struct conf_option connection_options[];
 // What subcommands use that make no sense without a broker.

@@ -40,6 +40,7 @@ struct request {
 struct remote {
     void *zmq;
     struct dial dial;
+    const struct curve *curve;
     char endpoint[ENDPOINT_MAX];
     int64_t connect_wait_ms, broker_wait_ms;
     int interrupt_fd;
@@ -111,7 +112,8 @@ close_socket(struct remote *remote)
 static int
 open_socket(struct remote *remote)
 {
-    int err = dial_open(&remote->dial, remote->zmq, remote->endpoint);
+    int err =
+        dial_open(&remote->dial, remote->zmq, remote->endpoint, remote->curve);
 
     if (err)
         return err;
@@ -189,6 +191,7 @@ remote_new(void *zmq, const struct remote_config *config,
     if (err)
         goto out;
     remote->zmq = zmq;
+    remote->curve = config->curve;
     remote->connect_wait_ms = config->connect_wait_ms;
     remote->broker_wait_ms = config->broker_wait_ms;
     remote->interrupt_fd = config->interrupt_fd;
@@ -424,6 +427,10 @@ give_up_at(const struct remote *remote)
 static int
 give_up(struct remote *remote)
 {
+    if (remote->dial.failure != CURVE_FINE &&
+        remote->dial.failure != CURVE_BROKEN)
+        return fail(remote, -EHOSTUNREACH, "the broker at %s %s",
+                    remote->endpoint, curve_failure_text(remote->dial.failure));
     if (remote->is_connected)
         return fail(remote, -EHOSTUNREACH,
                     "the broker at %s accepts connections but does not answer",
@@ -467,7 +474,7 @@ run_timers(struct remote *remote, uint64_t now_ms)
                        remote->endpoint);
         tell_trouble(remote, why);
     }
-    if (now_ms >= give_up_at(remote))
+    if (now_ms >= give_up_at(remote) || curve_is_final(remote->dial.failure))
         return give_up(remote);
     return 0;
 }

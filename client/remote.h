@@ -17,12 +17,14 @@
 // Requests that may be unanswered at once (the contract's limit).
 #define REMOTE_REQUESTS_MAX 16
 
+struct curve;
 struct remote;
 
 struct remote_config {
-    const char *broker;      // endpoint as written by the user
-    int64_t connect_wait_ms; // until the broker is reached the first time
-    int64_t broker_wait_ms;  // for it to come back, or to store again
+    const char *broker;        // endpoint as written by the user
+    const struct curve *curve; // keys, borrowed; NULL: none
+    int64_t connect_wait_ms;   // until the broker is reached the first time
+    int64_t broker_wait_ms;    // for it to come back, or to store again
     int interrupt_fd; // ends remote_call() when it becomes readable; -1: none
     // Called when the broker has not answered, or not stored, for two seconds,
     // with a printable phrase; and with NULL when that is over. NULL is fine.

@@ -25,11 +25,18 @@ open_all(struct session *session, const struct connection_options *connection,
             connection->broker ? connection->broker : OPTIONS_BROKER_DEFAULT,
         .connect_wait_ms = connection->connect_wait_ms,
         .broker_wait_ms = connection->broker_wait_ms,
+        .curve = &session->curve,
         .on_trouble = on_trouble,
         .arg = session,
     };
+    char why[512];
     int err;
 
+    if (!embed_config &&
+        curve_load(&connection->keys, &session->curve, why, sizeof(why))) {
+        say("%s", why);
+        return EXIT_USAGE;
+    }
     session->signal_fd = signals_open();
     if (session->signal_fd < 0)
         return session->signal_fd;
@@ -81,6 +88,7 @@ session_close(struct session *session)
         (void)zmq_ctx_term(session->zmq); // its sockets are closed
     if (session->signal_fd >= 0)
         (void)close(session->signal_fd); // was only read
+    curve_fini(&session->curve);
     *session = (struct session){.signal_fd = -1};
 }
 

@@ -3,6 +3,7 @@
 #ifndef CLIENT_SESSION_H
 #define CLIENT_SESSION_H
 #include "client/options.h"
+#include "common/curve.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -15,6 +16,7 @@ struct session {
     void *zmq;
     struct remote *remote;
     struct embed *embed; // NULL: the broker is another process
+    struct curve curve;
     int signal_fd;
     int64_t broker_wait_ms;
     bool has_said_trouble;

@@ -2,9 +2,10 @@
 
 #include "common/limits.h"
 
+#include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>
-#include <stdbool.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/un.h>
@@ -163,4 +164,31 @@ endpoint_resolve(const char *text, int default_port,
     if (!err)
         memcpy(out_endpoint, endpoint, strlen(endpoint) + 1);
     return err;
+}
+
+// True for an address of this machine that no other one can reach.
+static bool
+is_loopback(const char *host)
+{
+    struct in_addr v4;
+    struct in6_addr v6;
+
+    if (inet_pton(AF_INET, host, &v4) == 1)
+        return ntohl(v4.s_addr) >> 24 == IN_LOOPBACKNET;
+    return inet_pton(AF_INET6, host, &v6) == 1 &&
+           (IN6_IS_ADDR_LOOPBACK(&v6) ||
+            (IN6_IS_ADDR_V4MAPPED(&v6) && v6.s6_addr[12] == IN_LOOPBACKNET));
+}
+
+bool
+endpoint_is_local(const char *endpoint)
+{
+    char host[ENDPOINT_MAX], port[6];
+
+    if (strncmp(endpoint, "ipc://", 6) == 0 ||
+        strncmp(endpoint, "inproc://", 9) == 0)
+        return true;
+    return strncmp(endpoint, "tcp://", 6) == 0 &&
+           endpoint_split(endpoint + 6, PORT_CLIENT, host, port) == 0 &&
+           is_loopback(host);
 }

@@ -1,6 +1,7 @@
 // endpoint.h - ZeroMQ endpoints as users write them
 #ifndef COMMON_ENDPOINT_H
 #define COMMON_ENDPOINT_H
+#include <stdbool.h>
 #include <stddef.h>
 
 // Bytes of a resolved endpoint with its end; ipc paths are shorter (108).
@@ -19,5 +20,11 @@ int endpoint_resolve(const char *text, int default_port,
 // parts, without brackets. Returns 0 or -EINVAL.
 int endpoint_split(const char *text, int default_port,
                    char out_host[ENDPOINT_MAX], char out_port[6]);
+
+// True when nobody but this machine's own programs can connect to a resolved
+// endpoint that is bound: ipc, inproc, and tcp with an address of 127.0.0.0/8
+// or [::1]. Names are none, for what they stand for may change: also not
+// interfaces' ("lo"), which may have further addresses.
+bool endpoint_is_local(const char *endpoint);
 
 #endif

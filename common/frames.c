@@ -38,6 +38,7 @@ frames_recv(void *socket, struct frames *out_frames)
     bool is_more = true;
 
     out_frames->len = 0;
+    out_frames->count = 0;
     out_frames->bytes = 0;
     while (is_more) {
         zmq_msg_t part;
@@ -53,6 +54,7 @@ frames_recv(void *socket, struct frames *out_frames)
         }
         ACQUIRE(&part);
         is_more = zmq_msg_more(&part) != 0;
+        out_frames->count++;
         out_frames->bytes += zmq_msg_size(&part) + FRAMING_BYTES_MAX;
         if (out_frames->len == FRAMES_MAX) {
             (void)zmq_msg_close(&part);

@@ -16,6 +16,7 @@
 struct frames {
     zmq_msg_t parts[FRAMES_MAX];
     size_t len;
+    size_t count; // of frames that came, also of those that were thrown away
     // What came over the connection, all frames with their framing (rather too
     // much than too little of it), those that were thrown away as well.
     size_t bytes;

@@ -38,6 +38,7 @@ struct fetcher {
     struct role *role;
     struct loop *loop;
     struct worker_link *link;
+    struct curve curve;
     struct multi *multi;
     struct chunk_pool *pool;
     struct outbox *outbox;
@@ -487,6 +488,7 @@ open_link(struct fetcher *fetcher, const char *endpoint)
                                .role = WIRE_FETCHER,
                                .name = config->name ? config->name : name,
                                .capacity = (uint64_t)config->parallel_max,
+                               .curve = &fetcher->curve,
                                .recv_messages_max = RECV_MESSAGES_MAX,
                                .stats = &fetcher->stats.link,
                            },
@@ -558,6 +560,7 @@ finish(struct fetcher *fetcher)
     chunk_pool_free(&fetcher->pool);
     free(fetcher->url);
     free(fetcher->vouched);
+    curve_fini(&fetcher->curve);
 }
 
 int
@@ -565,6 +568,7 @@ fetcher_run(const struct fetcher_config *config, struct role *role)
 {
     struct fetcher fetcher = {.config = config, .role = role};
     char endpoint[ENDPOINT_MAX];
+    char why[512];
     long connections_max = 0;
     sigset_t pipe;
     int code;
@@ -579,6 +583,10 @@ fetcher_run(const struct fetcher_config *config, struct role *role)
     code = settings_check(config, endpoint, &connections_max);
     if (code)
         return code;
+    if (curve_load(&config->keys, &fetcher.curve, why, sizeof(why))) {
+        (void)fprintf(stderr, "urlsum-fetcher: %s\n", why);
+        return 2;
+    }
     if (curl_global_init(CURL_GLOBAL_DEFAULT) != 0)
         return 1;
     err = start(&fetcher, endpoint, connections_max);

@@ -2,14 +2,16 @@
 #ifndef FETCHER_FETCHER_H
 #define FETCHER_FETCHER_H
 #include "common/conf.h"
+#include "common/curve.h"
 
 #include <stdint.h>
 
 struct role;
 
 struct fetcher_config {
-    const char *broker;   // endpoint as written by the user
-    const char *name;     // NULL: host/pid
+    const char *broker; // endpoint as written by the user
+    const char *name;   // NULL: host/pid
+    struct curve_options keys;
     int64_t parallel_max; // transfers at once
     const char *cacert;   // PEM file; NULL: the system's
     int64_t connect_timeout_ms;

@@ -52,6 +52,7 @@ const struct conf_option fetcher_options[] = {
 
 static const struct conf_table tables[] = {
     {fetcher_options, 0},
+    {curve_options, AT(keys)},
     {fetcher_transfer_options, 0},
     {NULL, 0},
 };

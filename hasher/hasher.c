@@ -28,6 +28,7 @@ struct hasher {
     struct hash_stats stats;
     char **algorithms;
     char endpoint[ENDPOINT_MAX];
+    struct curve curve;
     struct lane **lanes;
     size_t lanes_len; // started
     int stops;        // passed on to the lanes
@@ -108,6 +109,7 @@ start_lanes(struct hasher *hasher, const struct hasher_config *config,
         .endpoint = hasher->endpoint,
         .name = lane_name,
         .algorithms = (const char *const *)hasher->algorithms,
+        .curve = &hasher->curve,
         .grace_ms = (uint64_t)config->grace_ms,
         .on_end = on_lane_end,
         .arg = hasher,
@@ -143,6 +145,7 @@ finish(struct hasher *hasher, struct role *role)
     }
     digest_names_free(&hasher->algorithms);
     hash_stats_fini(&hasher->stats);
+    curve_fini(&hasher->curve);
 }
 
 int
@@ -150,6 +153,7 @@ hasher_run(const struct hasher_config *config, struct role *role)
 {
     struct hasher hasher = {0};
     char name[WIRE_NAME_MAX + 1];
+    char why[512];
     int err;
 
     if (endpoint_resolve(config->broker, PORT_HASHER, hasher.endpoint)) {
@@ -165,6 +169,10 @@ hasher_run(const struct hasher_config *config, struct role *role)
     }
     if (config->http && !http_is_address(config->http)) {
         log_error("hasher.setting", "what=http why=\"not ADDRESS:PORT\"");
+        return 2;
+    }
+    if (curve_load(&config->keys, &hasher.curve, why, sizeof(why))) {
+        (void)fprintf(stderr, "urlsum-hasher: %s\n", why);
         return 2;
     }
     // OpenSSL is initialised here, before any lane could race for it.

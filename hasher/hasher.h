@@ -2,6 +2,7 @@
 #ifndef HASHER_HASHER_H
 #define HASHER_HASHER_H
 #include "common/conf.h"
+#include "common/curve.h"
 
 #include <stdint.h>
 
@@ -11,6 +12,7 @@ struct hasher_config {
     const char *broker; // endpoint as written by the user
     const char *name;   // NULL: host/pid; threads append /0, /1, ...
     int64_t threads;    // 0: as many as the CPU quota allows
+    struct curve_options keys;
     int64_t grace_ms;
     const char *log_level;
     const char *http; // where /metrics and so on are served; NULL: nowhere

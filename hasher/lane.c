@@ -394,6 +394,7 @@ open_lane(struct lane *lane)
         .role = WIRE_HASHER,
         .name = lane->name,
         .algorithms = lane->config.algorithms,
+        .curve = lane->config.curve,
         .recv_messages_max = RECV_MESSAGES_MAX,
         .stats = &lane->config.stats->link,
     };

@@ -7,6 +7,7 @@
 #define HASHER_LANE_H
 #include <stdint.h>
 
+struct curve;
 struct lane;
 struct lane_stats;
 
@@ -15,6 +16,7 @@ struct lane_config {
     const char *endpoint;          // resolved
     const char *name;              // of this lane, "host/pid/0"; copied
     const char *const *algorithms; // NULL-terminated; borrowed
+    const struct curve *curve;     // borrowed
     uint64_t grace_ms;
     struct lane_stats *stats; // borrowed; the lane's thread writes it
     // Called on the lane's thread as its last act; failed: it could not start

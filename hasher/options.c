@@ -50,6 +50,7 @@ const struct conf_option hasher_options[] = {
 static const struct conf_table tables[] = {
     {hasher_work_options, 0},
     {hasher_options, 0},
+    {curve_options, offsetof(struct hasher_config, keys)},
     {NULL, 0},
 };
 

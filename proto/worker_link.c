@@ -1,9 +1,11 @@
 #include "proto/worker_link.h"
 
 #include "common/clock.h"
+#include "common/curve.h"
 #include "common/frames.h"
 #include "common/log.h"
 #include "common/loop.h"
+#include "common/monitor.h"
 #include "proto/link_stats.h"
 
 #include <assert.h>
@@ -64,6 +66,8 @@ struct worker_link {
     enum wire_role role;
     uint64_t capacity;
     const char *const *algorithms;
+    const struct curve *curve;
+    enum curve_failure failure; // of the last connection that was not made
     void *zmq;
     int recv_messages_max;
     enum link_state state;
@@ -365,23 +369,39 @@ on_frames(void *arg)
     return true;
 }
 
-// Two frames: event number (16 bits) and value, then the endpoint.
+// Says why no connection comes to be: once, and again when it is something
+// else.
+static void
+note_failure(struct worker_link *link, enum curve_failure failure)
+{
+    bool is_final = curve_is_final(failure);
+
+    // Without keys, a broker that hangs up is about to start or to stop.
+    if (failure == link->failure || failure == CURVE_FINE ||
+        failure == CURVE_BROKEN)
+        return;
+    link->failure = failure;
+    log_line(is_final ? LOG_ERROR : LOG_WARN, "link.handshake",
+             "worker=%s endpoint=%s why=\"the broker %s\"", link->name,
+             link->endpoint, curve_failure_text(failure));
+    if (is_final)
+        link->dial_ms = PAUSE_MAX_MS;
+}
+
 static bool
 on_monitor(void *arg)
 {
     struct worker_link *link = arg;
-    struct frames frames;
-    uint16_t event = 0;
+    struct monitor_event event;
 
-    if (frames_recv(link->monitor, &frames) != 0)
+    if (monitor_recv(link->monitor, &event) != 0)
         return false;
-    if (zmq_msg_size(&frames.parts[0]) >= sizeof(event))
-        memcpy(&event, zmq_msg_data(&frames.parts[0]), sizeof(event));
-    frames_close(&frames);
-    if (event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED) {
+    if (event.event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED) {
+        link->failure = CURVE_FINE;
         if (link->state == LINK_GREETING && !link->is_greeted)
             say_hello(link);
     } else {
+        note_failure(link, curve_failure_of(link->curve, &event));
         lose_connection(link, "the connection broke");
     }
     return true;
@@ -411,7 +431,8 @@ set_options(struct worker_link *link)
         (err = set_int(socket, ZMQ_TCP_KEEPALIVE_INTVL, KEEPALIVE_S)) ||
         (err = set_int(socket, ZMQ_TCP_MAXRT, UNHEARD_MS)) ||
         (err = set_int(socket, ZMQ_CONNECT_TIMEOUT, DIAL_MS)) ||
-        (err = set_int(socket, ZMQ_RECONNECT_IVL, -1)))
+        (err = set_int(socket, ZMQ_RECONNECT_IVL, -1)) ||
+        (err = curve_connect(link->curve, socket)))
         return err;
     return 0;
 }
@@ -514,6 +535,7 @@ worker_link_new(struct loop *loop, void *zmq,
         return -ENOMEM;
     link->loop = loop;
     link->zmq = zmq;
+    link->curve = config->curve;
     link->recv_messages_max = config->recv_messages_max;
     link->stats = config->stats ? config->stats : &link->own_stats;
     link->owner = *owner;

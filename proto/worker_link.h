@@ -16,6 +16,7 @@
 
 #include <zmq.h>
 
+struct curve;
 struct link_stats;
 struct loop;
 struct worker_link;
@@ -53,6 +54,7 @@ struct worker_link_config {
     const char *name;
     uint64_t capacity;
     const char *const *algorithms; // hasher; NULL-terminated; borrowed
+    const struct curve *curve;     // keys, borrowed; NULL: none
     int recv_messages_max;    // ZMQ_RCVHWM: bounds what waits in this process
     struct link_stats *stats; // borrowed; NULL: nobody asks
 };

@@ -112,7 +112,8 @@ turn(struct door *door)
 static void
 open_door(struct door *door)
 {
-    static const struct guard_config config = {"test", 1 << 20, 1 << 20, false};
+    static const struct guard_config config = {
+        .role = ACCESS_CLIENT, .stranger_max = 1 << 20, .trusted_max = 1 << 20};
     char endpoint[64];
     size_t len = sizeof(endpoint);
     unsigned port = 0;
