@@ -183,12 +183,20 @@ is_loopback(const char *host)
 bool
 endpoint_is_local(const char *endpoint)
 {
-    char host[ENDPOINT_MAX], port[6];
+    const char *at = endpoint + strlen("tcp://"), *end, *port;
+    char host[ENDPOINT_MAX];
+    bool has_brackets;
 
     if (strncmp(endpoint, "ipc://", 6) == 0 ||
         strncmp(endpoint, "inproc://", 9) == 0)
         return true;
-    return strncmp(endpoint, "tcp://", 6) == 0 &&
-           endpoint_split(endpoint + 6, PORT_CLIENT, host, port) == 0 &&
-           is_loopback(host);
+    if (strncmp(endpoint, "tcp://", 6) != 0)
+        return false;
+    end = find_host_end(at, &port);
+    if (!end)
+        return false;
+    has_brackets = *at == '[';
+    (void)snprintf(host, sizeof(host), "%.*s",
+                   (int)(end - at) - (has_brackets ? 2 : 0), at + has_brackets);
+    return is_loopback(host);
 }

@@ -180,13 +180,53 @@ test_split(void **state)
         endpoint_split(long_text("", 300, ""), PORT_HTTP, host, port), -EINVAL);
 }
 
+// Whom strangers can reach: anything that is not for sure this machine's own.
+static void
+test_who_is_local(void **state)
+{
+    static const char *const local[] = {
+        "ipc:///run/urlsum/client.sock", "inproc://urlsum-client",
+        "tcp://127.0.0.1:5550",          "tcp://127.0.0.1:*",
+        "tcp://127.255.3.4:1",           "tcp://[::1]:5550",
+        "tcp://[::ffff:127.0.0.1]:5550",
+    };
+    static const char *const open[] = {
+        "tcp://*:5550",
+        "tcp://0.0.0.0:5550",
+        "tcp://0.0.0.0:*",
+        "tcp://[::]:5550",
+        "tcp://[::ffff:10.0.0.1]:5550",
+        "tcp://[fe80::1]:5550",
+        "tcp://10.0.0.5:5550",
+        "tcp://128.0.0.1:5550",
+        "tcp://1270.0.0.1:5550",
+        "tcp://127.1:5550",
+        "tcp://lo:5550",
+        "tcp://eth0:5550",
+        "tcp://localhost:5550",
+        "tcp://127.0.0.1.example.org:5550",
+        "pgm://127.0.0.1:5550",
+        "",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(local) / sizeof(*local); i++) {
+        if (!endpoint_is_local(local[i]))
+            fail_msg("%s is this machine's own", local[i]);
+    }
+    for (size_t i = 0; i < sizeof(open) / sizeof(*open); i++) {
+        if (endpoint_is_local(open[i]))
+            fail_msg("%s can be reached by strangers", open[i]);
+    }
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_tcp),     cmocka_unit_test(test_other_transports),
         cmocka_unit_test(test_refused), cmocka_unit_test(test_lengths),
-        cmocka_unit_test(test_split),
+        cmocka_unit_test(test_split),   cmocka_unit_test(test_who_is_local),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
