@@ -112,6 +112,7 @@ complete(struct embed_config *config)
     config->broker.grace_ms = GRACE_MS;
     config->fetcher.broker = EMBED_BROKER;
     config->fetcher.name = "embedded";
+    config->fetcher.allows_any_address = true; // as curl, it is the user's own
     config->fetcher.grace_ms = GRACE_MS;
     config->fetcher.log_level = config->broker.log_level;
     config->hasher.broker = EMBED_BROKER;

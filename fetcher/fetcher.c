@@ -35,6 +35,7 @@
 
 struct fetcher {
     const struct fetcher_config *config;
+    struct settings settings;
     struct role *role;
     struct loop *loop;
     struct worker_link *link;
@@ -459,15 +460,14 @@ set_env(struct fetcher *fetcher)
     };
     fetcher->env.cacert = config->cacert;
     fetcher->env.user_agent = config->user_agent;
-    // settings_check() has read it before.
-    (void)redirect_rule_parse(config->proto_redir, &fetcher->env.redirect_rule);
+    fetcher->env.settings = &fetcher->settings;
     fetcher->env.buffer_bytes = is_few ? BUFFER_BYTES_FEW : BUFFER_BYTES_MANY;
     fetcher->env.take_credit = take_credit;
     fetcher->env.arg = fetcher;
 }
 
 static int
-open_link(struct fetcher *fetcher, const char *endpoint)
+open_link(struct fetcher *fetcher)
 {
     const struct fetcher_config *config = fetcher->config;
     const struct worker_link_owner owner = {
@@ -484,7 +484,7 @@ open_link(struct fetcher *fetcher, const char *endpoint)
     (void)snprintf(name, sizeof(name), "%s/%ld", host, (long)getpid());
     return worker_link_new(fetcher->loop, fetcher->role->zmq,
                            &(struct worker_link_config){
-                               .endpoint = endpoint,
+                               .endpoint = fetcher->settings.endpoint,
                                .role = WIRE_FETCHER,
                                .name = config->name ? config->name : name,
                                .capacity = (uint64_t)config->parallel_max,
@@ -496,7 +496,7 @@ open_link(struct fetcher *fetcher, const char *endpoint)
 }
 
 static int
-start(struct fetcher *fetcher, const char *endpoint, long connections_max)
+start(struct fetcher *fetcher)
 {
     int err = -ENOMEM;
 
@@ -515,8 +515,8 @@ start(struct fetcher *fetcher, const char *endpoint, long connections_max)
     if (!err)
         err = loop_new(&fetcher->loop);
     if (!err)
-        err = multi_new(fetcher->loop, connections_max, on_done, fetcher,
-                        &fetcher->multi);
+        err = multi_new(fetcher->loop, fetcher->settings.connections_max,
+                        on_done, fetcher, &fetcher->multi);
     if (!err)
         err = loop_timer_new(fetcher->loop, on_grace_over, fetcher,
                              &fetcher->grace);
@@ -528,7 +528,7 @@ start(struct fetcher *fetcher, const char *endpoint, long connections_max)
     set_env(fetcher);
     // A window of nothing until a session begins.
     credit_init(&fetcher->credit, 0, 0);
-    err = open_link(fetcher, endpoint);
+    err = open_link(fetcher);
     if (err)
         return err;
     loop_add_flush(fetcher->loop, on_flush, fetcher);
@@ -567,9 +567,7 @@ int
 fetcher_run(const struct fetcher_config *config, struct role *role)
 {
     struct fetcher fetcher = {.config = config, .role = role};
-    char endpoint[ENDPOINT_MAX];
     char why[512];
-    long connections_max = 0;
     sigset_t pipe;
     int code;
     int err;
@@ -580,19 +578,22 @@ fetcher_run(const struct fetcher_config *config, struct role *role)
     (void)sigaddset(&pipe, SIGPIPE);
     (void)pthread_sigmask(SIG_BLOCK, &pipe, NULL);
 
-    code = settings_check(config, endpoint, &connections_max);
+    code = settings_read(config, &fetcher.settings);
     if (code)
         return code;
     if (curve_load(&config->keys, &fetcher.curve, why, sizeof(why))) {
         (void)fprintf(stderr, "urlsum-fetcher: %s\n", why);
-        return 2;
+        code = 2;
+        goto out;
     }
-    if (curl_global_init(CURL_GLOBAL_DEFAULT) != 0)
-        return 1;
-    err = start(&fetcher, endpoint, connections_max);
+    if (curl_global_init(CURL_GLOBAL_DEFAULT) != 0) {
+        code = 1;
+        goto out;
+    }
+    err = start(&fetcher);
     if (!err) {
-        log_info("fetcher.started", "broker=%s parallel_max=%" PRId64, endpoint,
-                 config->parallel_max);
+        log_info("fetcher.started", "broker=%s parallel_max=%" PRId64,
+                 fetcher.settings.endpoint, config->parallel_max);
         role_ready(role);
         loop_run(fetcher.loop);
         err = fetcher.err;
@@ -601,5 +602,8 @@ fetcher_run(const struct fetcher_config *config, struct role *role)
     }
     finish(&fetcher);
     curl_global_cleanup();
-    return err ? 1 : 0;
+    code = err ? 1 : 0;
+out:
+    settings_fini(&fetcher.settings);
+    return code;
 }

@@ -4,6 +4,7 @@
 #include "common/conf.h"
 #include "common/curve.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct role;
@@ -22,6 +23,9 @@ struct fetcher_config {
     int64_t max_time_ms;     // 0: no limit
     int64_t max_filesize;    // 0: no limit
     const char *user_agent;
+    bool allows_any_address;    // an embedded run: it is the user's own
+    struct conf_list allow_net; // networks to open, see address_policy.h
+    bool proxy_enforces_policy;
     int64_t grace_ms;
     const char *log_level;
     const char *http; // where /metrics and so on are served; NULL: nowhere
@@ -31,8 +35,9 @@ struct fetcher_config {
 // --parallel-max, --cacert, --connect-timeout, --max-redirs, --proto-redir,
 // --speed-limit (-Y), --speed-time (-y), --max-time (-m), --max-filesize,
 // --user-agent (-A): what an embedded run offers as well. fetcher_options: the
-// program's own: --broker, --name, --grace, --log-level,
-// --http.
+// program's own: --broker, --name, --allow-net, --proxy-enforces-policy,
+// --grace,
+// --log-level, --http.
 extern const struct conf_option fetcher_transfer_options[];
 extern const struct conf_option fetcher_options[];
 

@@ -168,14 +168,17 @@ on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket_arg)
 static curl_socket_t
 open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
 {
-    struct multi *multi = arg;
-    int fd = socket(address->family, address->socktype | SOCK_CLOEXEC,
-                    address->protocol);
+    struct multi_gate *gate = arg;
+    int fd;
 
     (void)purpose;
+    if (!gate->may_connect(gate->arg, &address->addr))
+        return CURL_SOCKET_BAD; // libcurl tries the next address
+    fd = socket(address->family, address->socktype | SOCK_CLOEXEC,
+                address->protocol);
     if (fd < 0)
         return CURL_SOCKET_BAD;
-    if (!new_watch(multi, fd, true)) {
+    if (!new_watch(gate->multi, fd, true)) {
         (void)close(fd);
         return CURL_SOCKET_BAD;
     }
@@ -273,12 +276,13 @@ multi_free(struct multi **multi)
 }
 
 int
-multi_prepare(struct multi *multi, CURL *easy)
+multi_prepare(struct multi *multi, CURL *easy, struct multi_gate *gate)
 {
     CURLcode code = CURLE_OK;
 
+    gate->multi = multi;
     code |= curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, open_socket);
-    code |= curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, multi);
+    code |= curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, gate);
     code |= curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, close_socket);
     code |= curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, multi);
     return code == CURLE_OK ? 0 : -EINVAL;

@@ -12,6 +12,11 @@
 struct loop;
 struct multi;
 
+// Whether a transfer may connect to the address. May be called at any time that
+// libcurl is.
+struct sockaddr;
+typedef bool multi_connect_fn(void *arg, const struct sockaddr *address);
+
 // Called by multi_turn() for each finished transfer, already removed.
 typedef void multi_done_fn(void *arg, CURL *easy, CURLcode code);
 
@@ -23,9 +28,16 @@ int multi_new(struct loop *loop, long connections_max, multi_done_fn *done,
 // All transfers must have been removed.
 void multi_free(struct multi **multi);
 
+// Whether connections may be made; lives as long as the handle it was given to.
+struct multi_gate {
+    struct multi *multi; // multi_prepare() sets it
+    multi_connect_fn *may_connect;
+    void *arg;
+};
+
 // Sets what a handle needs for multi_add(), once in its life. The handle may
-// not outlive the multi. Returns 0 or -EINVAL.
-int multi_prepare(struct multi *multi, CURL *easy);
+// not outlive the multi nor the gate. Returns 0 or -EINVAL.
+int multi_prepare(struct multi *multi, CURL *easy, struct multi_gate *gate);
 
 // Starts a transfer; not from inside libcurl's callbacks. Returns 0 or -ENOMEM.
 int multi_add(struct multi *multi, CURL *easy);

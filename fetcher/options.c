@@ -42,6 +42,14 @@ const struct conf_option fetcher_options[] = {
     {"name", 0, CONF_STRING, AT(name), NULL, 0, 0, "NAME",
      "What the broker calls this fetcher; the host's name and the process "
      "number if not given."},
+    {"allow-net", 0, CONF_LIST, AT(allow_net), NULL, 0, 0, "CIDR",
+     "Also connect to this network (10.0.0.0/8, fd00::/8) or address, which "
+     "would be refused; may be given again. A cloud's metadata address must be "
+     "named by itself."},
+    {"proxy-enforces-policy", 0, CONF_BOOL, AT(proxy_enforces_policy), NULL, 0,
+     0, NULL,
+     "Use the proxy of the environment for all URLs: it keeps fetches out of "
+     "private networks itself."},
     {"grace", 0, CONF_SECONDS, AT(grace_ms), "25", 0, DAY_MS, "SECONDS",
      "How long a stop waits for transfers in hand."},
     {"log-level", 0, CONF_CHOICE, AT(log_level), "info", 0, 0, LOG_LEVEL_CHOICE,

@@ -1,13 +1,14 @@
 #include "fetcher/settings.h"
 
 #include "common/http.h"
+#include "fetcher/address_policy.h"
 #include "fetcher/fetcher.h"
-#include "fetcher/redirect.h"
 #include "proto/wire.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -51,13 +52,73 @@ check_files(const struct fetcher_config *config, long *out_connections_max)
     return 0;
 }
 
-int
-settings_check(const struct fetcher_config *config,
-               char out_endpoint[ENDPOINT_MAX], long *out_connections_max)
+static bool
+is_set(const char *name)
 {
-    enum redirect_rule rule;
+    const char *value = getenv(name);
 
-    if (endpoint_resolve(config->broker, PORT_FETCHER, out_endpoint) != 0) {
+    return value && *value;
+}
+
+// As libcurl reads them: it takes no HTTP_PROXY, which a web server would set
+// from a header.
+static int
+check_proxies(const struct fetcher_config *config, struct settings *settings)
+{
+    bool for_all = is_set("all_proxy") || is_set("ALL_PROXY");
+    bool for_http = is_set("http_proxy") || for_all;
+    bool for_https = is_set("https_proxy") || is_set("HTTPS_PROXY") || for_all;
+
+    if (config->allows_any_address)
+        return 0; // libcurl uses them, as curl does
+    if (config->proxy_enforces_policy) {
+        settings->is_http_proxied = for_http;
+        settings->is_https_proxied = for_https;
+        return 0;
+    }
+    if (for_http || for_https) {
+        fprintf(stderr,
+                "urlsum: %s is set: where a proxy connects, private addresses "
+                "cannot be refused here; unset it, or say "
+                "--proxy-enforces-policy if the proxy refuses them\n",
+                is_set("http_proxy")    ? "http_proxy"
+                : is_set("https_proxy") ? "https_proxy"
+                : is_set("HTTPS_PROXY") ? "HTTPS_PROXY"
+                : is_set("all_proxy")   ? "all_proxy"
+                                        : "ALL_PROXY");
+        return 2;
+    }
+    return 0;
+}
+
+static int
+read_policy(const struct fetcher_config *config, struct settings *settings)
+{
+    const char *bad = "", *why = "";
+    int err;
+
+    if (config->allows_any_address)
+        return 0;
+    err = address_policy_new(&config->allow_net, &settings->policy, &bad, &why);
+    if (!err)
+        return 0;
+    if (err != -EINVAL) {
+        fprintf(stderr, "urlsum: %s\n", strerror(-err));
+        return 1;
+    }
+    fprintf(stderr, "urlsum: --allow-net %s: %s\n", bad, why);
+    return 2;
+}
+
+int
+settings_read(const struct fetcher_config *config,
+              struct settings *out_settings)
+{
+    struct settings settings = {0};
+    int code;
+
+    if (endpoint_resolve(config->broker, PORT_FETCHER, settings.endpoint) !=
+        0) {
         fprintf(stderr, "urlsum: --broker %s: not an endpoint\n",
                 config->broker);
         return 2;
@@ -72,11 +133,25 @@ settings_check(const struct fetcher_config *config,
         fprintf(stderr, "urlsum: --http %s: not ADDRESS:PORT\n", config->http);
         return 2;
     }
-    if (redirect_rule_parse(config->proto_redir, &rule) != 0) {
+    if (redirect_rule_parse(config->proto_redir, &settings.redirect_rule) !=
+        0) {
         fprintf(stderr,
                 "urlsum: --proto-redir %s: say \"https\" or \"http,https\"\n",
                 config->proto_redir);
         return 2;
     }
-    return check_files(config, out_connections_max);
+    code = check_proxies(config, &settings);
+    if (!code)
+        code = check_files(config, &settings.connections_max);
+    if (!code)
+        code = read_policy(config, &settings);
+    if (!code)
+        *out_settings = settings;
+    return code;
+}
+
+void
+settings_fini(struct settings *settings)
+{
+    address_policy_free(&settings->policy);
 }

@@ -1,15 +1,30 @@
-// settings.h - can these settings be? Looked at once, before anything starts
+// settings.h - what the options come to, looked at once before anything starts
 #ifndef FETCHER_SETTINGS_H
 #define FETCHER_SETTINGS_H
 #include "common/endpoint.h"
+#include "fetcher/redirect.h"
 
+#include <stdbool.h>
+
+struct address_policy;
 struct fetcher_config;
 
-// Checks what the option table cannot, raises the process's limit of open files
-// to the highest it may have, and returns 0 with the broker's endpoint and how
-// many connections may be kept open, idle ones included; or 2 after saying on
-// stderr what is wrong.
-int settings_check(const struct fetcher_config *config,
-                   char out_endpoint[ENDPOINT_MAX], long *out_connections_max);
+struct settings {
+    char endpoint[ENDPOINT_MAX]; // of the broker
+    long connections_max;        // kept open, idle ones included
+    enum redirect_rule redirect_rule;
+    struct address_policy *policy; // NULL: any address
+    // The environment's proxy for these URLs enforces the policy in our stead.
+    bool is_http_proxied, is_https_proxied;
+};
+
+// Checks what the option table cannot and raises the process's limit of open
+// files to the highest it may have. Returns 0 with *out_settings, which the
+// caller owns; or an exit code (2; 1 without memory) after saying on stderr
+// what is wrong.
+int settings_read(const struct fetcher_config *config,
+                  struct settings *out_settings);
+// One of zeroes is fine.
+void settings_fini(struct settings *settings);
 
 #endif

@@ -1,7 +1,9 @@
 #include "fetcher/transfer.h"
 
+#include "fetcher/address_policy.h"
 #include "fetcher/multi.h"
 #include "fetcher/outcome.h"
+#include "fetcher/settings.h"
 #include "fetcher/verdict.h"
 
 #include <errno.h>
@@ -156,6 +158,24 @@ on_body(char *data, size_t size, size_t len, void *arg)
     return len;
 }
 
+// Asked before each connection, and for each address of a name: the socket's
+// address decides, however it came about.
+static bool
+may_connect(void *arg, const struct sockaddr *address)
+{
+    struct transfer *transfer = arg;
+    const char *refusal = NULL;
+
+    if (!transfer->is_proxied)
+        refusal =
+            address_policy_refusal(transfer->env->settings->policy, address);
+    if (refusal)
+        transfer->refusal = refusal;
+    else
+        transfer->is_connecting = true;
+    return !refusal;
+}
+
 // --- Life ---
 
 static CURLcode
@@ -182,6 +202,9 @@ set_constants(struct transfer *transfer)
     code |= curl_easy_setopt(easy, CURLOPT_TCP_NODELAY, 1L);
     code |= curl_easy_setopt(easy, CURLOPT_USERAGENT, env->user_agent);
     code |= curl_easy_setopt(easy, CURLOPT_SHARE, env->share);
+    // Where a proxy enforces the policy nothing goes around it.
+    if (env->settings->is_http_proxied || env->settings->is_https_proxied)
+        code |= curl_easy_setopt(easy, CURLOPT_NOPROXY, "");
     if (env->cacert)
         code |= curl_easy_setopt(easy, CURLOPT_CAINFO, env->cacert);
 #if LIBCURL_VERSION_NUM >= 0x075500
@@ -208,7 +231,9 @@ transfer_new(const struct transfer_env *env, struct transfer **out_transfer)
         goto out;
     if (set_constants(transfer) != CURLE_OK)
         goto out;
-    err = multi_prepare(env->multi, transfer->easy);
+    transfer->gate =
+        (struct multi_gate){.may_connect = may_connect, .arg = transfer};
+    err = multi_prepare(env->multi, transfer->easy, &transfer->gate);
     if (err)
         goto out;
 
@@ -289,6 +314,11 @@ begin_request(struct transfer *transfer, const char *url)
     transfer->stopped = FAIL_OK;
     transfer->code = CURLE_OK;
     transfer->error[0] = '\0';
+    transfer->refusal = NULL;
+    transfer->is_connecting = false;
+    transfer->is_proxied = strncasecmp(url, "https:", 6) == 0
+                               ? transfer->env->settings->is_https_proxied
+                               : transfer->env->settings->is_http_proxied;
     forget_answer(transfer);
     tell_time_left(transfer);
     if (curl_easy_setopt(transfer->easy, CURLOPT_URL, url) != CURLE_OK)
@@ -329,10 +359,22 @@ is_redirect(const struct transfer *transfer)
 }
 
 static void
-refuse_redirect(struct transfer *transfer, enum fail fail, const char *why)
+stop(struct transfer *transfer, enum fail fail, const char *why)
 {
     transfer->stopped = fail;
     (void)snprintf(transfer->error, sizeof(transfer->error), "%s", why);
+}
+
+static void
+stop_refused(struct transfer *transfer)
+{
+    char why[128];
+
+    (void)snprintf(why, sizeof(why),
+                   "the host has %s, which the fetcher's address policy "
+                   "forbids (--allow-net)",
+                   transfer->refusal);
+    stop(transfer, FAIL_BLOCKED_ADDRESS, why);
 }
 
 // Where the redirect leads. Returns FAIL_OK, or why it is not followed, which
@@ -351,10 +393,10 @@ find_next(struct transfer *transfer, struct redirect_step *out_step)
     if (location && from &&
         (transfer->home.host || redirect_home_init(&transfer->home, from) == 0))
         fail = redirect_next(&transfer->home, from, location,
-                             transfer->env->redirect_rule, out_step);
+                             transfer->env->settings->redirect_rule, out_step);
     free(location);
     if (fail != FAIL_OK)
-        refuse_redirect(transfer, fail, out_step->refusal);
+        stop(transfer, fail, out_step->refusal);
     return fail;
 }
 
@@ -365,7 +407,7 @@ follow_redirect(struct transfer *transfer)
     int err;
 
     if (transfer->redirects >= transfer->set.max_redirs) {
-        refuse_redirect(transfer, FAIL_REDIRECTS, "");
+        stop(transfer, FAIL_REDIRECTS, "");
         (void)snprintf(transfer->error, sizeof(transfer->error),
                        "Maximum (%" PRIu64 ") redirects followed",
                        transfer->set.max_redirs); // as curl says it
@@ -379,7 +421,7 @@ follow_redirect(struct transfer *transfer)
         err = begin_request(transfer, step.url);
     curl_free(step.url);
     if (err) {
-        refuse_redirect(transfer, FAIL_INTERNAL, "out of memory");
+        stop(transfer, FAIL_INTERNAL, "out of memory");
         return false;
     }
     transfer->redirects++;
@@ -391,6 +433,10 @@ transfer_continue(struct transfer *transfer, CURLcode code)
 {
     transfer->code = code;
     verdict_add_request(transfer);
+    if (code != CURLE_OK && transfer->refusal && !transfer->is_connecting) {
+        stop_refused(transfer);
+        return false;
+    }
     return is_redirect(transfer) && follow_redirect(transfer);
 }
 

@@ -10,6 +10,7 @@
 #define FETCHER_TRANSFER_H
 #include "fetcher/body.h"
 #include "fetcher/credit.h"
+#include "fetcher/multi.h"
 #include "fetcher/redirect.h"
 #include "fetcher/vouch.h"
 #include "proto/wire.h"
@@ -18,7 +19,7 @@
 #include <stdbool.h>
 #include <uthash.h>
 
-struct multi;
+struct settings;
 struct transfer;
 
 // What all transfers of a fetcher share; outlives them.
@@ -29,7 +30,7 @@ struct transfer_env {
     struct wire_request defaults; // no field unset
     const char *cacert;           // NULL: the system's
     const char *user_agent;
-    enum redirect_rule redirect_rule;
+    const struct settings *settings;
     long buffer_bytes; // of one recv(2)
     // Takes credit for bytes, or returns false and resumes the transfer when
     // there is some.
@@ -52,6 +53,7 @@ struct transfer_times {
 struct transfer {
     const struct transfer_env *env;
     CURL *easy;
+    struct multi_gate gate;
     char error[CURL_ERROR_SIZE];
     struct wire_request set;  // what the job asks for
     struct wire_request told; // what the handle was told last
@@ -72,9 +74,12 @@ struct transfer {
     uint64_t expected;  // Content-Length; UINT64_MAX: not told
     uint64_t discarded; // bytes of an error page
     bool is_body_begun;
-    enum fail stopped; // why we ended it; FAIL_OK: we did not
-    CURLcode code;     // libcurl's verdict, once finished
-    char *facts;       // values of headers
+    bool is_proxied;     // its connections are those of the proxy
+    const char *refusal; // why an address was refused, and no other was tried
+    bool is_connecting;  // to an address that was not
+    enum fail stopped;   // why we ended it; FAIL_OK: we did not
+    CURLcode code;       // libcurl's verdict, once finished
+    char *facts;         // values of headers
     size_t facts_len, facts_room;
     struct transfer_fact etag, last_modified, location;
     char remote[64];

@@ -33,7 +33,9 @@ class Redirector(http.server.BaseHTTPRequestHandler):
         query = query or {}
         self.send_response(status)
         if "to" in query:
-            self.send_header("Location", query["to"])
+            # Servers send bytes; send_header() takes them as Latin-1.
+            self.send_header("Location",
+                             query["to"].encode("utf-8").decode("latin-1"))
         self.send_header("ETag", f'"{status}"')
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
