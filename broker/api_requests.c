@@ -88,7 +88,7 @@ check_options(const Urlsum__V1__BatchOptions *options)
         (options->weight < 1 || options->weight > 100))
         return "weight is 1 to 100";
 #define X(key, field, highest)                                                 \
-    if (options->field##_is_case && options->field > (highest))                \
+    if (options->field##_is_case && (uint64_t)options->field > (highest))      \
         return #field " is above its limit";
     WIRE_REQUEST_FIELDS(X)
 #undef X

@@ -52,13 +52,15 @@ read_options(struct batch *batch, const void *data, size_t len)
         batch->weight = options->weight;
 #define COPY(field)                                                            \
     if (options->field##_is_case)                                              \
-        batch->request.field = options->field;
+        batch->request.field = (uint64_t)options->field;
     COPY(max_redirs)
     COPY(connect_timeout_ms)
     COPY(speed_limit)
     COPY(speed_time_s)
     COPY(max_time_ms)
     COPY(max_filesize)
+    COPY(no_resume)
+    COPY(want_digest)
 #undef COPY
     urlsum__v1__batch_options__free_unpacked(options, &allocator);
     return 0;

@@ -63,11 +63,55 @@ facts_encode(const struct wire_facts *facts, const char *fetcher,
     out.tls_us = number(facts->tls_us);
     out.first_byte_us = number(facts->first_byte_us);
     out.total_us = number(facts->total_us);
+    out.resumes = (uint32_t)number(facts->resumes);
+    out.unframed = number(facts->unframed) != 0;
     out.fetcher = (char *)fetcher;
     data = malloc(urlsum__v1__facts__get_packed_size(&out) + 1);
     if (!data)
         return -ENOMEM;
     *out_len = urlsum__v1__facts__pack(&out, data);
+    *out_data = data;
+    return 0;
+}
+
+int
+facts_encode_declared(const struct facts_declared *items, size_t len,
+                      unsigned char **out_data, size_t *out_len)
+{
+    Urlsum__V1__Declared out[FACTS_DECLARED_MAX], *list[FACTS_DECLARED_MAX];
+    Urlsum__V1__Facts facts = URLSUM__V1__FACTS__INIT;
+    unsigned char *data;
+
+    assert(len >= 1 && len <= FACTS_DECLARED_MAX);
+    facts.digest_agrees = true;
+    for (size_t i = 0; i < len; i++) {
+        const struct facts_declared *item = &items[i];
+
+        urlsum__v1__declared__init(&out[i]);
+        out[i].source = (char *)declared_source_name(item->said.source);
+        out[i].algorithm =
+            (char *)declared_algorithm_name(item->said.algorithm);
+        out[i].digest.data = (uint8_t *)item->said.digest;
+        out[i].digest.len = declared_algorithm_bytes(item->said.algorithm);
+        list[i] = &out[i];
+        if (!item->computed.at)
+            continue;
+        out[i].agrees_is_case = URLSUM__V1__DECLARED__AGREES_IS_AGREES;
+        out[i].agrees = item->agrees;
+        facts.digest_agrees_is_case =
+            URLSUM__V1__FACTS__DIGEST_AGREES_IS_DIGEST_AGREES;
+        if (item->agrees)
+            continue;
+        facts.digest_agrees = false;
+        out[i].computed.data = (uint8_t *)item->computed.at;
+        out[i].computed.len = item->computed.len;
+    }
+    facts.declared = list;
+    facts.n_declared = len;
+    data = malloc(urlsum__v1__facts__get_packed_size(&facts) + 1);
+    if (!data)
+        return -ENOMEM;
+    *out_len = urlsum__v1__facts__pack(&facts, data);
     *out_data = data;
     return 0;
 }

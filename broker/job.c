@@ -49,6 +49,7 @@ jobs_remove(struct jobs *jobs, struct job **job)
     jobs->len--;
     (*job)->flow->batch->jobs_len--;
     free((*job)->facts);
+    free((*job)->declared);
     free(*job);
     *job = NULL;
 }
@@ -62,11 +63,10 @@ job_take_facts(struct job *job, unsigned char **facts, size_t len)
     *facts = NULL;
 }
 
-void
-job_add_hasher(struct job *job, const char *name)
+// Two serialized messages, one behind the other, are one.
+static void
+append_facts(struct job *job, const unsigned char *more, size_t len)
 {
-    unsigned char more[WIRE_NAME_MAX + 4];
-    size_t len = facts_encode_hasher(name, more);
     unsigned char *facts = realloc(job->facts, job->facts_len + len);
 
     if (!facts)
@@ -74,4 +74,25 @@ job_add_hasher(struct job *job, const char *name)
     memcpy(facts + job->facts_len, more, len);
     job->facts = facts;
     job->facts_len += len;
+}
+
+void
+job_add_declared(struct job *job, const struct facts_declared *items,
+                 size_t len)
+{
+    unsigned char *more = NULL;
+    size_t more_len = 0;
+
+    if (!len || facts_encode_declared(items, len, &more, &more_len) != 0)
+        return;
+    append_facts(job, more, more_len);
+    free(more);
+}
+
+void
+job_add_hasher(struct job *job, const char *name)
+{
+    unsigned char more[WIRE_NAME_MAX + 4];
+
+    append_facts(job, more, facts_encode_hasher(name, more));
 }

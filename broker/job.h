@@ -10,6 +10,7 @@
 
 #include <uthash.h>
 
+struct facts_declared;
 struct flow;
 struct session;
 
@@ -43,6 +44,9 @@ struct job {
     // What FETCHED said (HASHING and later).
     uint64_t size;
     uint32_t http_status;
+    uint8_t also;   // algorithms beside its batch's, by bits; see agree.h
+    char *declared; // by its server, until it is digested; owned
+    size_t declared_len;
     unsigned char *facts; // serialized urlsum.v1.Facts; owned
     size_t facts_len;
     unsigned char digests[WIRE_ALGORITHMS_MAX * WIRE_DIGEST_BYTES_MAX];
@@ -97,6 +101,10 @@ void jobs_remove(struct jobs *jobs, struct job **job);
 
 // Replaces the facts; takes *facts. NULL is fine.
 void job_take_facts(struct job *job, unsigned char **facts, size_t len);
+
+// Adds declared digests and whether they agree (best effort, too).
+void job_add_declared(struct job *job, const struct facts_declared *items,
+                      size_t len);
 
 // Adds the hasher's name to the facts (best effort: without memory it is left
 // out).

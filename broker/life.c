@@ -259,6 +259,7 @@ file(struct broker *broker, struct job *job, enum job_state last,
         batch->fetching++;
         job->attempt++;
         job->relayed = job->unpaid = 0;
+        job->also = 0;
         job->fetcher = info->fetcher;
         DL_APPEND2(info->fetcher->jobs, job, fetcher_prev, fetcher_next);
         info->fetcher->jobs_len++;

@@ -1,5 +1,6 @@
 #include "broker/relay.h"
 
+#include "broker/agree.h"
 #include "broker/facts.h"
 #include "broker/lease.h"
 #include "broker/life.h"
@@ -126,6 +127,7 @@ relay_on_fetched(struct broker *broker, struct session *fetcher,
         }
         if (facts_encode(&item->facts, fetcher->name, &facts, &facts_len) == 0)
             job_take_facts(job, &facts, facts_len);
+        agree_keep(job, item->facts.declared);
         job->http_status = item->facts.http_status == WIRE_UNSET
                                ? 0
                                : (uint32_t)item->facts.http_status;
@@ -137,6 +139,31 @@ relay_on_fetched(struct broker *broker, struct session *fetcher,
         job->tries++;
         job->size = item->size;
         (void)life_apply(broker, job, EV_FETCHED, &info);
+    }
+}
+
+// --- SUITE ---
+
+void
+relay_on_suite(struct broker *broker, struct session *fetcher,
+               const struct wire_message *message)
+{
+    for (size_t i = 0; i < message->suite.len; i++) {
+        const struct wire_suite *item = &message->suite.items[i];
+        struct job *job =
+            find_leased(broker, fetcher, item->job, item->attempt);
+
+        if (!job)
+            continue; // cancelled or requeued meanwhile
+        if (job->state != JOB_LEASED || job->hasher) {
+            // Its hasher has begun with another one.
+            log_outside(LOG_WARN, "worker.bad_frame",
+                        "role=fetcher worker=%s why=\"%s\"", fetcher->label,
+                        "SUITE of a body that has begun");
+            end_worker(broker, fetcher, job, "SUITE of a body that has begun");
+            return;
+        }
+        agree_add(job, item);
     }
 }
 
@@ -202,12 +229,6 @@ relay_pop_notes(struct broker *broker, struct session *hasher, size_t count)
     }
 }
 
-static bool
-is_whole(const struct wire_segment *segment)
-{
-    return segment->offset == 0 && (segment->flags & WIRE_SEGMENT_LAST);
-}
-
 // Whole bodies only, or one transfer only: what a hasher can be given alone.
 static const char *
 check_mixture(const struct wire_message *message)
@@ -216,7 +237,7 @@ check_mixture(const struct wire_message *message)
     bool all_whole = true, all_same = true;
 
     for (size_t i = 0; i < message->body.len; i++) {
-        all_whole &= is_whole(&segments[i]);
+        all_whole &= wire_segment_is_whole(&segments[i]);
         all_same &= segments[i].job == segments[0].job &&
                     segments[i].attempt == segments[0].attempt;
     }
@@ -225,17 +246,17 @@ check_mixture(const struct wire_message *message)
                : "segments must be whole bodies or all of one body";
 }
 
-// Why a live segment breaks the protocol, or NULL. ahead: bytes of the same
-// body in the segments before it.
+// Why a live segment breaks the protocol, or NULL. at: where the body stands;
+// ahead: bytes of it in the segments of this message before it.
 static const char *
 check_segment(const struct job *job, const struct wire_segment *segment,
-              uint64_t ahead, uint64_t job_window)
+              uint64_t at, uint64_t ahead, uint64_t job_window)
 {
-    uint64_t at = job->relayed + ahead;
-
+    if ((segment->flags & WIRE_SEGMENT_RESTART) && job->state != JOB_LEASED)
+        return "a body begins anew after FETCHED";
     if (segment->offset != at)
         return "a segment does not begin where the last one ended";
-    if (!is_whole(segment) &&
+    if (!wire_segment_is_whole(segment) &&
         job->unpaid + ahead + segment->length > job_window)
         return "more bytes of one body than its window allows";
     if (job->state == JOB_HASHING && at + segment->length > job->size)
@@ -257,7 +278,7 @@ check_body(struct broker *broker, const struct session *fetcher,
 {
     const struct wire_segment *segments = message->body.segments;
     const char *why = check_mixture(message);
-    uint64_t ahead = 0;
+    uint64_t ahead = 0, at = 0;
 
     *out_job = NULL;
     if (fetcher->outstanding > fetcher->granted)
@@ -270,29 +291,59 @@ check_body(struct broker *broker, const struct session *fetcher,
         ahead = is_next ? ahead + segments[i - 1].length : 0;
         if (!job)
             continue; // a stale one may be anything
-        why = check_segment(job, &segments[i], ahead, fetcher->job_window);
+        if (!is_next)
+            at = segments[i].flags & WIRE_SEGMENT_RESTART ? 0 : job->relayed;
+        why = check_segment(job, &segments[i], at, ahead, fetcher->job_window);
         if (why)
             *out_job = job;
+        at += segments[i].length;
     }
     return why;
 }
 
-static size_t
-suite_index(struct wire_bytes *suites, size_t *suites_len,
-            const struct batch *batch)
-{
-    size_t len = strlen(batch->suite.text), i;
+// The suites of one message, each once.
+struct suites {
+    struct wire_bytes names[WIRE_SUITES_MAX];
+    size_t len;
+    char texts[WIRE_SUITES_MAX + 1][AGREE_SUITE_MAX]; // of names[i], if needed
+};
 
-    for (i = 0; i < *suites_len; i++) {
-        if (suites[i].len == len &&
-            memcmp(suites[i].at, batch->suite.text, len) == 0)
+// The place of a suite; WIRE_SUITES_MAX when there is no more room.
+static size_t
+suite_index(struct suites *suites, struct wire_bytes name)
+{
+    size_t i;
+
+    for (i = 0; i < suites->len; i++) {
+        if (suites->names[i].len == name.len &&
+            memcmp(suites->names[i].at, name.at, name.len) == 0)
             return i;
     }
     if (i < WIRE_SUITES_MAX) {
-        suites[i] = (struct wire_bytes){batch->suite.text, len};
-        *suites_len = i + 1;
+        suites->names[i] = name;
+        suites->len = i + 1;
     }
     return i;
+}
+
+// The place of a job's suite at its hasher, for as long as there is room.
+// Without what its batch did not ask for, if that cannot be.
+static size_t
+place_suite(struct suites *suites, struct job *job,
+            const struct session *hasher)
+{
+    struct wire_bytes name = agree_suite(job, suites->texts[suites->len]);
+    size_t index = WIRE_SUITES_MAX;
+
+    if (session_can_hash(hasher, &name))
+        index = suite_index(suites, name);
+    if (index == WIRE_SUITES_MAX && job->also && !job->hasher) {
+        job->also = 0;
+        name = job->flow->batch->suite_name;
+        if (session_can_hash(hasher, &name))
+            index = suite_index(suites, name);
+    }
+    return index;
 }
 
 // Notes that a job's segment goes to the hasher.
@@ -306,9 +357,11 @@ advance(struct job *job, struct session *hasher,
         hasher->jobs_len++;
         job->first_mark = hasher->sent + 1;
     }
+    if (segment->flags & WIRE_SEGMENT_RESTART)
+        job->relayed = 0;
     job->relayed += segment->length;
     job->mark = hasher->sent + 1; // the message that is about to go
-    if (!is_whole(segment))
+    if (!wire_segment_is_whole(segment))
         job->unpaid += segment->length;
     if (!(segment->flags & WIRE_SEGMENT_LAST))
         return;
@@ -327,9 +380,9 @@ choose_hasher(struct broker *broker, const struct session *fetcher,
     const struct wire_segment *first = &message->body.segments[0];
     const struct job *job = jobs_find(&broker->jobs, first->job);
     const struct batch *last = NULL;
-    struct wire_bytes suites[WIRE_SUITES_MAX];
-    size_t suites_len = 0;
+    struct suites suites;
 
+    suites.len = 0;
     if (job && job->attempt == first->attempt && job->hasher)
         return job->hasher;
     if (job && job->attempt == first->attempt && suspects_hasher(broker, job))
@@ -341,17 +394,17 @@ choose_hasher(struct broker *broker, const struct session *fetcher,
         if (!job || job->flow->batch == last)
             continue;
         last = job->flow->batch;
-        (void)suite_index(suites, &suites_len, last); // too many: relabel()'s
+        (void)suite_index(&suites, last->suite_name); // too many: relabel()'s
     }
-    return sessions_pick_hasher(&broker->sessions, suites, suites_len,
-                                !is_whole(first));
+    return sessions_pick_hasher(&broker->sessions, suites.names, suites.len,
+                                !wire_segment_is_whole(first));
 }
 
 // Makes the HASH head's segments. Returns how many are live.
 static size_t
 relabel(struct broker *broker, struct session *fetcher, struct session *hasher,
         const struct wire_message *message, struct wire_segment *out_segments,
-        struct wire_bytes *suites, size_t *suites_len)
+        struct suites *suites)
 {
     size_t live = 0;
 
@@ -359,18 +412,14 @@ relabel(struct broker *broker, struct session *fetcher, struct session *hasher,
         const struct wire_segment *segment = &message->body.segments[i];
         struct job *job =
             find_leased(broker, fetcher, segment->job, segment->attempt);
-        size_t index;
+        size_t index = WIRE_SUITES_MAX;
 
         out_segments[i] = *segment;
         out_segments[i].suite = 0;
         if (!job)
             continue; // stale: its bytes are digested in vain, or dropped
-        if (!hasher ||
-            !session_can_hash(hasher, &job->flow->batch->suite_name)) {
-            lose_lease(broker, job, NULL, WIRE_ABORT_HASHER_LOST, false);
-            continue;
-        }
-        index = suite_index(suites, suites_len, job->flow->batch);
+        if (hasher)
+            index = place_suite(suites, job, hasher);
         if (index == WIRE_SUITES_MAX) {
             lose_lease(broker, job, NULL, WIRE_ABORT_HASHER_LOST, false);
             continue;
@@ -403,11 +452,11 @@ relay_on_body(struct broker *broker, struct session *fetcher,
 {
     const struct wire_segment *first = &message->body.segments[0];
     struct wire_segment segments[WIRE_ENTRIES_MAX];
-    struct wire_bytes suites[WIRE_SUITES_MAX];
+    struct suites suites;
     struct session *hasher;
     struct hash_note note = {.fetcher = fetcher->id,
                              .bytes = (uint32_t)message->body.bytes};
-    size_t suites_len = 0, live;
+    size_t live;
     struct job *job;
     const char *why;
 
@@ -421,13 +470,13 @@ relay_on_body(struct broker *broker, struct session *fetcher,
         return;
     }
     hasher = choose_hasher(broker, fetcher, message);
-    live = relabel(broker, fetcher, hasher, message, segments, suites,
-                   &suites_len);
+    suites.len = 0;
+    live = relabel(broker, fetcher, hasher, message, segments, &suites);
     if (!live) {
         drop_body(broker, fetcher, message);
         return;
     }
-    if (!is_whole(first)) {
+    if (!wire_segment_is_whole(first)) {
         note.job = first->job;
         note.attempt = first->attempt;
     }
@@ -436,33 +485,12 @@ relay_on_body(struct broker *broker, struct session *fetcher,
         window_give(broker, fetcher, note.job, note.attempt, note.bytes);
         return;
     }
-    wire_put_hash(broker->sessions.buf, suites, suites_len, segments,
+    wire_put_hash(broker->sessions.buf, suites.names, suites.len, segments,
                   message->body.len);
     session_send(broker, hasher, body);
 }
 
 // --- DIGESTS ---
-
-// Copies the digests into the job. Returns why they cannot be right, or NULL.
-static const char *
-take_digests(struct job *job, const struct wire_digest *item)
-{
-    const struct suite *suite = &job->flow->batch->suite;
-    size_t used = 0;
-
-    if (item->size != job->size)
-        return "digested bytes are not the body's size";
-    if (item->digests_len != suite->len)
-        return "not one digest an algorithm";
-    for (size_t i = 0; i < suite->len; i++) {
-        if (item->digests[i].len != suite->digest_bytes[i])
-            return "a digest of the wrong length";
-        memcpy(job->digests + used, item->digests[i].at,
-               suite->digest_bytes[i]);
-        used += suite->digest_bytes[i];
-    }
-    return NULL;
-}
 
 void
 relay_on_digests(struct broker *broker, struct session *hasher,
@@ -484,7 +512,7 @@ relay_on_digests(struct broker *broker, struct session *hasher,
         if (!job || job->attempt != item->attempt || job->hasher != hasher ||
             job->state != JOB_HASHING || job->fetcher)
             continue;
-        why = take_digests(job, item);
+        why = agree_take(job, item);
         if (why) {
             log_error("worker.bad_digest",
                       "job=" LOG_JOB " worker=%s why=\"%s\"",

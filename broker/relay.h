@@ -16,6 +16,8 @@ struct session;
 // Messages of a live session; a breach of the protocol dooms it.
 void relay_on_fetched(struct broker *broker, struct session *fetcher,
                       const struct wire_message *message);
+void relay_on_suite(struct broker *broker, struct session *fetcher,
+                    const struct wire_message *message);
 void relay_on_body(struct broker *broker, struct session *fetcher,
                    const struct wire_message *message, zmq_msg_t *body);
 void relay_on_digests(struct broker *broker, struct session *hasher,

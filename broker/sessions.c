@@ -283,6 +283,11 @@ dispatch(struct broker *broker, struct session *session,
             break;
         relay_on_fetched(broker, session, message);
         return;
+    case WIRE_SUITE:
+        if (!is_fetcher)
+            break;
+        relay_on_suite(broker, session, message);
+        return;
     case WIRE_DIGESTS:
         if (is_fetcher)
             break;

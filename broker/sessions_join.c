@@ -30,7 +30,7 @@ check_hello(const struct broker *broker, enum wire_role role,
 {
     *out_code = WIRE_ERROR_VERSION;
     if (hello->version_min > WIRE_VERSION || hello->version_max < WIRE_VERSION)
-        return "this broker speaks worker protocol version 1";
+        return "this broker speaks another version of the worker protocol";
     *out_code = WIRE_ERROR_REFUSED;
     if (hello->role != role)
         return "this endpoint is for workers of the other role";

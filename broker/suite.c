@@ -19,18 +19,20 @@ digest_bytes(const char *name)
     return bytes > 0 && bytes <= WIRE_DIGEST_BYTES_MAX ? (size_t)bytes : 0;
 }
 
-static bool
-has(const struct suite *suite, const char *name)
+size_t
+suite_find(const struct suite *suite, const char *name)
 {
-    size_t len = strlen(name);
+    const char *at = suite->text;
+    size_t len = strlen(name), place = 0;
 
-    for (const char *at = suite->text; (at = strstr(at, name)) != NULL;
-         at += len) {
-        if ((at == suite->text || at[-1] == ',') &&
-            (at[len] == ',' || !at[len]))
-            return true;
+    for (; place < suite->len; place++) {
+        size_t own = strcspn(at, ",");
+
+        if (own == len && memcmp(at, name, len) == 0)
+            break;
+        at += own + 1;
     }
-    return false;
+    return place;
 }
 
 int
@@ -50,7 +52,7 @@ suite_add(struct suite *suite, const char *name, size_t len)
         lower[i] = (char)tolower(c);
     }
     lower[len] = '\0';
-    if (has(suite, lower))
+    if (suite_find(suite, lower) < suite->len)
         return -EINVAL;
     bytes = digest_bytes(lower);
     if (!bytes)

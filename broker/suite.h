@@ -17,6 +17,9 @@ struct suite {
 // -EINVAL (unknown, no fixed length, or there already) or -ENOSPC.
 int suite_add(struct suite *suite, const char *name, size_t len);
 
+// The place of an algorithm, by its exact name; len when it is not there.
+size_t suite_find(const struct suite *suite, const char *name);
+
 // Reads "a,b,c". Returns as suite_add; -EINVAL for an empty list.
 int suite_parse(const char *text, struct suite *out_suite);
 

@@ -205,6 +205,10 @@ options_to_json(const Urlsum__V1__BatchOptions *options, struct json *json)
         json_u64(json, "max_time_ms", options->max_time_ms);
     if (options->max_filesize_is_case)
         json_u64(json, "max_filesize", options->max_filesize);
+    if (options->no_resume_is_case)
+        json_bool(json, "no_resume", options->no_resume);
+    if (options->want_digest_is_case)
+        json_bool(json, "want_digest", options->want_digest);
     if (options->weight_is_case)
         json_u64(json, "weight", options->weight);
     json_close_object(json);

@@ -9,7 +9,7 @@
 // --- The worker wire (proto/worker.md repeats these; a test compares) ---
 
 // Version of the worker protocol that this build speaks.
-#define WIRE_VERSION 1
+#define WIRE_VERSION 2
 // Bytes of the first (msgpack) frame: 1,024 jobs of ordinary URLs are 150 KiB.
 #define WIRE_HEAD_BYTES_MAX (4 * 1024 * 1024)
 // Bytes of a body frame: one libcurl delivery at its largest buffer, and large

@@ -218,7 +218,7 @@ take_segment(struct lane *lane, const struct asked_suite *asked,
         return;
     }
     out_digests = reserve_digests(lane, &asked->suite);
-    if (segment->offset == 0 && (segment->flags & WIRE_SEGMENT_LAST) &&
+    if (wire_segment_is_whole(segment) &&
         !streams_has(lane->streams, segment->job)) {
         if (digest_whole(&asked->suite, data, segment->length, out_digests))
             say_abort(lane, segment, reason);

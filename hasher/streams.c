@@ -209,6 +209,10 @@ streams_push(struct streams *streams, const struct digest_suite *suite,
         (void)streams_drop(streams, stream->job, stream->attempt);
         stream = NULL;
     }
+    if (stream && (segment->flags & WIRE_SEGMENT_RESTART)) {
+        close_stream(streams, stream); // the wire sees to offset 0
+        stream = NULL;
+    }
     if (!stream) {
         if (segment->offset != 0)
             return refuse(streams, segment, WIRE_ABORT_GAP, out_reason);

@@ -3,7 +3,8 @@
 // The one place that decides whether a piece continues a body: its offset must
 // be exactly the number of bytes so far. Anything else ends the attempt, so
 // that a digest of other bytes than the body's, or in another order, cannot
-// come out. Of one job only the newest attempt is open. One thread.
+// come out. A piece with RESTART begins its attempt anew, from nothing. Of one
+// job only the newest attempt is open. One thread.
 #ifndef HASHER_STREAMS_H
 #define HASHER_STREAMS_H
 #include "hasher/digest.h"

@@ -7,7 +7,8 @@
 uint64_t
 wire_fact_number_max(unsigned key)
 {
-    return key <= 4 ? WIRE_FACT_CODE_MAX : WIRE_FACT_TIME_MAX;
+    return key <= 4 || key == 11 || key == 12 ? WIRE_FACT_CODE_MAX
+                                              : WIRE_FACT_TIME_MAX;
 }
 
 size_t
@@ -70,10 +71,10 @@ wire_suite_is_valid(struct wire_bytes suite)
     return false;
 }
 
-static bool
-is_whole_body(const struct wire_segment *segment)
+bool
+wire_segment_is_whole(const struct wire_segment *segment)
 {
-    return segment->offset == 0 && (segment->flags & WIRE_SEGMENT_LAST);
+    return segment->offset == 0 && segment->flags == WIRE_SEGMENT_LAST;
 }
 
 const char *
@@ -87,14 +88,18 @@ wire_segments_complaint(const struct wire_segment *segments, size_t len,
     for (size_t i = 0; i < len; i++) {
         const struct wire_segment *segment = &segments[i];
 
-        if (segment->flags & ~(unsigned)WIRE_SEGMENT_LAST)
+        if (segment->flags &
+            ~(unsigned)(WIRE_SEGMENT_LAST | WIRE_SEGMENT_RESTART))
             return "segment: unknown flags";
-        if (segment->length == 0 && !(segment->flags & WIRE_SEGMENT_LAST))
-            return "segment: no bytes, and not the last one";
+        if (segment->length == 0 && !segment->flags)
+            return "segment: no bytes, and no flag";
+        if ((segment->flags & WIRE_SEGMENT_RESTART) &&
+            (i > 0 || segment->offset))
+            return "segment: a RESTART that is not the first, or not at 0";
         if (segment->offset > WIRE_SIZE_MAX - segment->length)
             return "segment: offset and length exceed a body's size";
         bytes += segment->length;
-        has_part |= !is_whole_body(segment);
+        has_part |= !wire_segment_is_whole(segment);
         has_others |= segment->job != segments[0].job ||
                       segment->attempt != segments[0].attempt ||
                       segment->suite != segments[0].suite;

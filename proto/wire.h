@@ -34,7 +34,8 @@
     X(10, CREDIT, "B>F")                                                       \
     X(11, ABORT, "B>F B>H H>B")                                                \
     X(12, BYE, "F>B H>B B>F B>H")                                              \
-    X(13, ERROR, "F>B H>B B>F B>H")
+    X(13, ERROR, "F>B H>B B>F B>H")                                            \
+    X(14, SUITE, "F>B")
 
 enum wire_kind {
 #define X(number, symbol, directions) WIRE_##symbol = (number),
@@ -84,7 +85,8 @@ struct wire_bytes {
 
 // A segment's place in its body.
 enum wire_segment_flags {
-    WIRE_SEGMENT_LAST = 1, // the body ends with this segment
+    WIRE_SEGMENT_LAST = 1,    // the body ends with this segment
+    WIRE_SEGMENT_RESTART = 2, // it begins anew: what came before is void
 };
 
 struct wire_hello {
@@ -117,7 +119,9 @@ struct wire_welcome {
     X(3, speed_limit, UINT64_C(1) << 40)                                       \
     X(4, speed_time_s, UINT64_C(86400))                                        \
     X(5, max_time_ms, UINT64_C(1) << 40)                                       \
-    X(6, max_filesize, UINT64_C(1) << 62)
+    X(6, max_filesize, UINT64_C(1) << 62)                                      \
+    X(7, no_resume, UINT64_C(1))                                               \
+    X(8, want_digest, UINT64_C(1))
 
 struct wire_request {
 #define X(key, field, highest) uint64_t field;
@@ -138,7 +142,7 @@ struct wire_segment {
     uint64_t job;
     uint32_t attempt;
     uint64_t offset; // in the body, bytes
-    uint32_t length; // in the raw frame, bytes; 0 only with LAST
+    uint32_t length; // in the raw frame, bytes; 0 only with a flag
     uint8_t flags;   // enum wire_segment_flags
     uint8_t suite;   // HASH only: index into suites
 };
@@ -156,14 +160,17 @@ struct wire_segment {
     X(7, tls_us)                                                               \
     X(8, first_byte_us)                                                        \
     X(9, total_us)                                                             \
-    X(10, retry_after_s)
+    X(10, retry_after_s)                                                       \
+    X(11, resumes)                                                             \
+    X(12, unframed)
 #define WIRE_FACT_STRINGS(X)                                                   \
     X(20, message)   /* for people, of a failure */                            \
     X(21, final_url) /* when not the URL asked for */                          \
     X(22, content_type)                                                        \
     X(23, etag)                                                                \
     X(24, last_modified)                                                       \
-    X(25, remote) /* address:port */
+    X(25, remote)   /* address:port */                                         \
+    X(26, declared) /* see declared.h */
 
 struct wire_facts {
 #define X(key, field) uint64_t field;
@@ -203,6 +210,14 @@ struct wire_credit {
 struct wire_vouched {
     uint64_t job;
     uint32_t attempt;
+};
+
+// Algorithms that a body is to be digested with beside its batch's.
+struct wire_suite {
+    uint64_t job;
+    uint32_t attempt;
+    size_t algorithms_len;
+    struct wire_bytes algorithms[WIRE_ALGORITHMS_MAX];
 };
 
 struct wire_aborted {
@@ -254,6 +269,10 @@ struct wire_message {
             const struct wire_aborted *items;
             size_t len;
         } abort;
+        struct {
+            const struct wire_suite *items;
+            size_t len;
+        } suite;
         uint64_t bye_is_final; // 0: no new work, please; 1: gone now
         struct {
             enum wire_error code;
@@ -316,9 +335,15 @@ void wire_put_credit(struct wire_buf *buf, uint64_t bytes,
                      const struct wire_credit *items, size_t len);
 void wire_put_abort(struct wire_buf *buf, const struct wire_aborted *items,
                     size_t len);
+void wire_put_suite(struct wire_buf *buf, const struct wire_suite *items,
+                    size_t len);
 void wire_put_bye(struct wire_buf *buf, bool is_final);
 void wire_put_error(struct wire_buf *buf, enum wire_error code,
                     const char *text);
+
+// True for a segment that is a whole body of its own, and can share a message
+// with others.
+bool wire_segment_is_whole(const struct wire_segment *segment);
 
 // No FETCHED entry encodes to more bytes than this.
 size_t wire_fetched_bytes(const struct wire_fetched *item);

@@ -23,6 +23,7 @@ struct wire_decoder {
         struct wire_credit credits[WIRE_ENTRIES_MAX];
         struct wire_vouched vouched[WIRE_ENTRIES_MAX];
         struct wire_aborted aborted[WIRE_ENTRIES_MAX];
+        struct wire_suite suite[WIRE_ENTRIES_MAX];
     };
 };
 
@@ -514,6 +515,37 @@ read_abort(struct wire_decoder *decoder, const msgpack_object *at,
 }
 
 static void
+read_suite(struct wire_decoder *decoder, const msgpack_object *at,
+           struct wire_message *message)
+{
+    struct list list = read_list(decoder, &at[0], 1, WIRE_ENTRIES_MAX,
+                                 "SUITE: too few or too many entries");
+
+    for (size_t i = 0; i < list.len; i++) {
+        const msgpack_object *fields =
+            read_fields(decoder, &list.at[i], 3, "SUITE: an entry's shape");
+        struct wire_suite *item = &decoder->suite[i];
+        struct list algorithms;
+
+        if (!fields)
+            return;
+        item->job = read_job(decoder, &fields[0]);
+        item->attempt = read_attempt(decoder, &fields[1]);
+        algorithms = read_list(decoder, &fields[2], 1, WIRE_ALGORITHMS_MAX,
+                               "SUITE: too few or too many algorithms");
+        item->algorithms_len = algorithms.len;
+        for (size_t k = 0; k < algorithms.len; k++) {
+            item->algorithms[k] = read_text(decoder, &algorithms.at[k],
+                                            "SUITE: an algorithm is no str");
+            if (!wire_algorithm_is_valid(item->algorithms[k]))
+                complain(decoder, "SUITE: not an algorithm's name");
+        }
+    }
+    message->suite.items = decoder->suite;
+    message->suite.len = list.len;
+}
+
+static void
 read_bye(struct wire_decoder *decoder, const msgpack_object *at,
          struct wire_message *message)
 {
@@ -548,7 +580,7 @@ static const struct {
     [WIRE_FETCHED] = {1, read_fetched}, [WIRE_HASH] = {2, read_hash},
     [WIRE_DIGESTS] = {2, read_digests}, [WIRE_CREDIT] = {2, read_credit},
     [WIRE_ABORT] = {1, read_abort},     [WIRE_BYE] = {1, read_bye},
-    [WIRE_ERROR] = {2, read_error},
+    [WIRE_ERROR] = {2, read_error},     [WIRE_SUITE] = {1, read_suite},
 };
 
 static void

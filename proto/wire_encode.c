@@ -414,6 +414,28 @@ wire_put_abort(struct wire_buf *buf, const struct wire_aborted *items,
 }
 
 void
+wire_put_suite(struct wire_buf *buf, const struct wire_suite *items, size_t len)
+{
+    assert(len >= 1 && len <= WIRE_ENTRIES_MAX);
+    begin(buf, WIRE_SUITE, 1);
+    put_array(buf, len);
+    for (size_t i = 0; i < len; i++) {
+        const struct wire_suite *item = &items[i];
+
+        assert(item->algorithms_len >= 1 &&
+               item->algorithms_len <= WIRE_ALGORITHMS_MAX);
+        put_array(buf, 3);
+        put_number(buf, item->job);
+        put_number(buf, item->attempt);
+        put_array(buf, item->algorithms_len);
+        for (size_t k = 0; k < item->algorithms_len; k++) {
+            assert(wire_algorithm_is_valid(item->algorithms[k]));
+            put_text(buf, item->algorithms[k]);
+        }
+    }
+}
+
+void
 wire_put_bye(struct wire_buf *buf, bool is_final)
 {
     begin(buf, WIRE_BYE, 1);

@@ -65,6 +65,9 @@ encode(const struct wire_message *message, struct wire_buf *to)
     case WIRE_ABORT:
         wire_put_abort(to, message->abort.items, message->abort.len);
         return;
+    case WIRE_SUITE:
+        wire_put_suite(to, message->suite.items, message->suite.len);
+        return;
     case WIRE_BYE:
         wire_put_bye(to, message->bye_is_final != 0);
         return;

@@ -364,8 +364,8 @@ peer_connect(struct world *world, struct peer *peer, enum wire_role role,
 static inline void
 peer_say_hello(struct peer *peer)
 {
-    struct wire_hello hello = {.version_min = 1,
-                               .version_max = 1,
+    struct wire_hello hello = {.version_min = WIRE_VERSION,
+                               .version_max = WIRE_VERSION,
                                .role = peer->role,
                                .name = {"peer", 4},
                                .capacity = peer->capacity,

@@ -74,9 +74,17 @@ test_every_field(void **state)
     X(first_byte_us)
     X(total_us)
 #undef X
-#define X(key, field) assert_string_equal(out->field, #field);
-    WIRE_FACT_STRINGS(X)
+#define X(field) assert_string_equal(out->field, #field);
+    X(message)
+    X(final_url)
+    X(content_type)
+    X(etag)
+    X(last_modified)
+    X(remote)
 #undef X
+    assert_int_equal(out->resumes, facts.resumes);
+    assert_true(out->unframed);
+    assert_int_equal(out->n_declared, 0); // that comes with the digests
     assert_string_equal(out->fetcher, "host/1");
     assert_string_equal(out->hasher, "host/2");
     assert_int_equal(out->base.n_unknown_fields, 0);
@@ -117,6 +125,7 @@ test_largest(void **state)
     WIRE_FACT_NUMBERS(X)
 #undef X
     facts.curl_code = facts.http_version = facts.redirects = WIRE_FACT_CODE_MAX;
+    facts.resumes = WIRE_FACT_CODE_MAX;
 #define X(key, field) facts.field = (struct wire_bytes){big, WIRE_FACT_MAX};
     WIRE_FACT_STRINGS(X)
 #undef X
@@ -136,6 +145,57 @@ test_largest(void **state)
     free(big);
 }
 
+static void
+test_declared(void **state)
+{
+    struct facts_declared items[FACTS_DECLARED_MAX];
+    Urlsum__V1__Facts *out;
+    unsigned char *data = NULL;
+    size_t len = 0;
+
+    (void)state;
+    memset(items, 0, sizeof(items));
+    for (size_t i = 0; i < FACTS_DECLARED_MAX; i++) {
+        items[i].said.algorithm = DECLARED_MD5;
+        items[i].said.digest[15] = (unsigned char)i;
+    }
+    items[1].computed = (struct wire_bytes){"0123456789abcdef", 16};
+    items[1].agrees = true;
+    assert_int_equal(facts_encode_declared(items, 2, &data, &len), 0);
+    out = urlsum__v1__facts__unpack(NULL, len, data);
+    assert_non_null(out);
+    assert_int_equal(out->n_declared, 2);
+    assert_int_equal(out->digest_agrees_is_case,
+                     URLSUM__V1__FACTS__DIGEST_AGREES_IS_DIGEST_AGREES);
+    assert_true(out->digest_agrees);
+    assert_string_equal(out->declared[0]->source, "repr-digest");
+    assert_string_equal(out->declared[0]->algorithm, "md5");
+    assert_int_equal(out->declared[0]->agrees_is_case, 0);
+    assert_int_equal(out->declared[1]->digest.len, 16);
+    assert_int_equal(out->declared[1]->digest.data[15], 1);
+    assert_true(out->declared[1]->agrees);
+    assert_int_equal(out->declared[1]->computed.len, 0);
+    urlsum__v1__facts__free_unpacked(out, NULL);
+    free(data);
+    // One that differs among many; none that could be compared.
+    items[1].agrees = false;
+    assert_int_equal(
+        facts_encode_declared(items, FACTS_DECLARED_MAX, &data, &len), 0);
+    out = urlsum__v1__facts__unpack(NULL, len, data);
+    assert_int_equal(out->n_declared, FACTS_DECLARED_MAX);
+    assert_false(out->digest_agrees);
+    assert_int_not_equal(out->digest_agrees_is_case, 0);
+    assert_memory_equal(out->declared[1]->computed.data, "0123456789abcdef",
+                        16);
+    urlsum__v1__facts__free_unpacked(out, NULL);
+    free(data);
+    assert_int_equal(facts_encode_declared(items, 1, &data, &len), 0);
+    out = urlsum__v1__facts__unpack(NULL, len, data);
+    assert_int_equal(out->digest_agrees_is_case, 0);
+    urlsum__v1__facts__free_unpacked(out, NULL);
+    free(data);
+}
+
 int
 main(void)
 {
@@ -144,6 +204,7 @@ main(void)
         cmocka_unit_test(test_every_field),
         cmocka_unit_test(test_bytes_that_are_no_text),
         cmocka_unit_test(test_largest),
+        cmocka_unit_test(test_declared),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

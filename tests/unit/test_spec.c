@@ -218,6 +218,17 @@ test_outcomes(void **state)
 }
 
 static void
+test_flags(void **state)
+{
+    struct table table = open_table("| number | flag |");
+
+    (void)state;
+    expect_row(&table, decimal(WIRE_SEGMENT_LAST), "LAST", NULL, NULL);
+    expect_row(&table, decimal(WIRE_SEGMENT_RESTART), "RESTART", NULL, NULL);
+    close_table(&table);
+}
+
+static void
 test_request(void **state)
 {
     struct table table = open_table("| key | field | highest |");
@@ -459,17 +470,12 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_roles),
-        cmocka_unit_test(test_kinds),
-        cmocka_unit_test(test_request),
-        cmocka_unit_test(test_outcomes),
-        cmocka_unit_test(test_facts),
-        cmocka_unit_test(test_aborts),
-        cmocka_unit_test(test_errors),
-        cmocka_unit_test(test_limits),
-        cmocka_unit_test(test_limits_are_all),
-        cmocka_unit_test(test_prose),
-        cmocka_unit_test(test_api),
+        cmocka_unit_test(test_roles),    cmocka_unit_test(test_kinds),
+        cmocka_unit_test(test_flags),    cmocka_unit_test(test_request),
+        cmocka_unit_test(test_outcomes), cmocka_unit_test(test_facts),
+        cmocka_unit_test(test_aborts),   cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_limits),   cmocka_unit_test(test_limits_are_all),
+        cmocka_unit_test(test_prose),    cmocka_unit_test(test_api),
         cmocka_unit_test(test_examples),
     };
 

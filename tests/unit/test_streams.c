@@ -253,6 +253,47 @@ test_suite_cannot_change(void **state)
         WIRE_ABORT_GAP);
 }
 
+// The body begins anew within its attempt: what came before is void.
+static void
+test_restart(void **state)
+{
+    struct wire_segment again = {
+        .job = JOB, .attempt = 1, .flags = WIRE_SEGMENT_RESTART};
+
+    (void)state;
+    for (uint32_t length = 0; length < 20; length += 10) {
+        again.length = length;
+        assert_int_equal(push(JOB, 1, 0, 30, false), STREAMS_MORE);
+        assert_int_equal(
+            streams_push(streams, &sha512, &again, text, digests, &reason),
+            STREAMS_MORE);
+        assert_int_equal(streams_len(streams), 1);
+        assert_int_equal(push(JOB, 1, length, TEXT_LEN - length, true),
+                         STREAMS_DONE);
+        assert_text_digest();
+    }
+    // With its end in it, of another suite, and where nothing was.
+    assert_int_equal(push(JOB, 1, 0, 30, false), STREAMS_MORE);
+    again.length = (uint32_t)TEXT_LEN;
+    again.flags |= WIRE_SEGMENT_LAST;
+    assert_int_equal(
+        streams_push(streams, &both, &again, text, digests, &reason),
+        STREAMS_DONE);
+    assert_text_digest();
+    assert_int_equal(
+        streams_push(streams, &sha512, &again, text, digests, &reason),
+        STREAMS_DONE);
+    assert_text_digest();
+    assert_int_equal(streams_len(streams), 0);
+    // An older attempt cannot.
+    assert_int_equal(push(JOB, 2, 0, 30, false), STREAMS_MORE);
+    assert_refused(
+        streams_push(streams, &sha512, &again, text, digests, &reason),
+        WIRE_ABORT_STALE);
+    assert_int_equal(push(JOB, 2, 30, TEXT_LEN - 30, true), STREAMS_DONE);
+    assert_text_digest();
+}
+
 static void
 test_clear(void **state)
 {
@@ -283,6 +324,7 @@ main(void)
         CASE(test_ceiling),
         CASE(test_memory_of_refusals_is_bounded),
         CASE(test_suite_cannot_change),
+        CASE(test_restart),
         CASE(test_clear),
     };
 

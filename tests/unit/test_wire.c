@@ -1,4 +1,5 @@
 #include "proto/wire.h"
+#include "proto/wire_rules.h"
 
 #include "tests/unit/notation.h"
 
@@ -267,6 +268,13 @@ test_body_and_hash(void **state)
     wire_put_body(buf, &empty, 1);
     message = come_back(WIRE_BODY);
     assert_segments(&message, &empty, 1, 0);
+    assert_true(wire_segment_is_whole(&empty));
+    empty.flags = WIRE_SEGMENT_RESTART;
+    wire_put_body(buf, &empty, 1);
+    message = come_back(WIRE_BODY);
+    assert_segments(&message, &empty, 1, 0);
+    empty.flags |= WIRE_SEGMENT_LAST;
+    assert_false(wire_segment_is_whole(&empty));
 
     // The longest suite there can be, and all shorter ones of its kind.
     memset(suite, 'z', sizeof(suite));
@@ -296,9 +304,7 @@ full_fetched(size_t over)
                                 .outcome = FAIL_COUNT - 1,
                                 .size = WIRE_SIZE_MAX};
 
-#define X(key, field)                                                          \
-    item.facts.field =                                                         \
-        (key <= 4 ? WIRE_FACT_CODE_MAX : WIRE_FACT_TIME_MAX) + over;
+#define X(key, field) item.facts.field = wire_fact_number_max(key) + over;
     WIRE_FACT_NUMBERS(X)
 #undef X
 #define X(key, field)                                                          \
@@ -416,6 +422,33 @@ test_digests(void **state)
 }
 
 static void
+test_suite(void **state)
+{
+    static struct wire_suite items[WIRE_ENTRIES_MAX];
+    struct wire_message message;
+
+    (void)state;
+    for (size_t i = 0; i < WIRE_ENTRIES_MAX; i++) {
+        items[i] = (struct wire_suite){
+            i << 40, (uint32_t)i, 1 + i % WIRE_ALGORITHMS_MAX, {{0}}};
+        for (size_t k = 0; k < items[i].algorithms_len; k++)
+            items[i].algorithms[k] =
+                (struct wire_bytes){"sha512-256", 1 + (i + k) % 10};
+    }
+    wire_put_suite(buf, items, WIRE_ENTRIES_MAX);
+    message = come_back(WIRE_SUITE);
+    assert_int_equal(message.suite.len, WIRE_ENTRIES_MAX);
+    for (size_t i = 0; i < WIRE_ENTRIES_MAX; i++) {
+        const struct wire_suite *got = &message.suite.items[i];
+
+        assert_true(got->job == items[i].job && got->attempt == i);
+        assert_int_equal(got->algorithms_len, items[i].algorithms_len);
+        for (size_t k = 0; k < got->algorithms_len; k++)
+            assert_same(got->algorithms[k], items[i].algorithms[k]);
+    }
+}
+
+static void
 test_credit_and_abort(void **state)
 {
     static struct wire_credit credits[WIRE_ENTRIES_MAX];
@@ -498,7 +531,8 @@ main(void)
         cmocka_unit_test(test_jobs),    cmocka_unit_test(test_body_and_hash),
         cmocka_unit_test(test_fetched), cmocka_unit_test(test_fetched_bytes),
         cmocka_unit_test(test_digests), cmocka_unit_test(test_credit_and_abort),
-        cmocka_unit_test(test_pong),    cmocka_unit_test(test_names),
+        cmocka_unit_test(test_suite),   cmocka_unit_test(test_pong),
+        cmocka_unit_test(test_names),
     };
 
     return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -53,7 +53,7 @@ static const struct {
     {"{1:2}", "no array with a kind"},
     {"[]", "no array with a kind"},
     {"[0]", "unknown kind"},
-    {"[14]", "unknown kind"},
+    {"[15]", "unknown kind"},
     {"[18446744073709551615]", "unknown kind"},
     {"['1']", "unknown kind"},
     {"[-1]", "unknown kind"},
@@ -123,7 +123,7 @@ static const struct {
     {"[5,{},{}]", "too few or too many entries"},
     {"[5,[],[[1,1,<a>]]]", "request: no map"},
     {"[5,{0:1},[[1,1,<a>]]]", "request: unknown key"},
-    {"[5,{7:1},[[1,1,<a>]]]", "request: unknown key"},
+    {"[5,{9:1},[[1,1,<a>]]]", "request: unknown key"},
     {"[5,{64:1},[[1,1,<a>]]]", "request: unknown key"},
     {"[5,{'1':1},[[1,1,<a>]]]", "request: unknown key"},
     {"[5,{1:1,2:1,1:1},[[1,1,<a>]]]", "request: a key twice"},
@@ -145,8 +145,11 @@ static const struct {
     {"[6,[[1,1,0,5]]]", "a segment's shape"},
     {"[6,[[1,1,0,5,1,0]]]", "a segment's shape"},
     {"[6,[[1,1,0,262145,1]]]", "length"},
-    {"[6,[[1,1,0,0,0]]]", "no bytes, and not the last"},
-    {"[6,[[1,1,0,5,2]]]", "unknown flags"},
+    {"[6,[[1,1,0,0,0]]]", "no bytes, and no flag"},
+    {"[6,[[1,1,0,5,4]]]", "unknown flags"},
+    {"[6,[[1,1,1,5,2]]]", "a RESTART that is not"},
+    {"[6,[[1,1,0,5,0],[1,1,0,5,2]]]", "a RESTART that is not"},
+    {"[6,[[1,1,0,5,3],[2,1,0,5,1]]]", "a part of a body beside"},
     {"[6,[[1,1,0,5,255]]]", "unknown flags"},
     {"[6,[[1,1,0,5,256]]]", "unknown flags"},
     {"[6,[[1,1,18446744073709551615,1,1]]]", "offset out of range"},
@@ -170,8 +173,8 @@ static const struct {
     {"[7,[[1,1,18,5,{}]]]", "unknown outcome"},
     {"[7,[[1,1,0,4611686018427387905,{}]]]", "size out of range"},
     {"[7,[[1,1,0,5,[]]]]", "facts: no map"},
-    {"[7,[[1,1,0,5,{11:1}]]]", "facts: unknown key"},
-    {"[7,[[1,1,0,5,{26:<a>}]]]", "facts: unknown key"},
+    {"[7,[[1,1,0,5,{13:1}]]]", "facts: unknown key"},
+    {"[7,[[1,1,0,5,{27:<a>}]]]", "facts: unknown key"},
     {"[7,[[1,1,0,5,{64:<a>}]]]", "facts: unknown key"},
     {"[7,[[1,1,0,5,{[]:1}]]]", "facts: unknown key"},
     {"[7,[[1,1,0,5,{2:200,2:200}]]]", "facts: a key twice"},
@@ -194,6 +197,15 @@ static const struct {
     {"[9,1,[[1,1,5,[<>]]]]", "a digest is"},
     {"[9,1,[[1,1,5,[b65]]]]", "a digest is"},
     {"[9,1,[[1,1,5,['a']]]]", "a digest is"},
+    // SUITE
+    {"[14,[]]", "too few or too many entries"},
+    {"[14,[1025*[1,1,['a']]]]", "too few or too many entries"},
+    {"[14,[[1,1]]]", "an entry's shape"},
+    {"[14,[[1,1,[]]]]", "too few or too many algorithms"},
+    {"[14,[[1,1,[9*'a']]]]", "too few or too many algorithms"},
+    {"[14,[[1,1,[<a>]]]]", "no str"},
+    {"[14,[[1,1,['A']]]]", "not an algorithm"},
+    {"[14,[[1,1,['']]]]", "not an algorithm"},
     // CREDIT, ABORT
     {"[10,1099511627777,[]]", "bytes out of range"},
     {"[10,0,1]", "no array"},
@@ -235,6 +247,9 @@ test_accepted(void **state)
         "[5,{6:4611686018427387904,1:0},[[0,0,b65536]]]",
         "[5,{},[1024*[18446744073709551615,4294967295,<a>]]]",
         "[6,[[1,1,0,0,1]]]",
+        "[6,[[1,1,0,0,2],[1,1,0,5,1]]]",
+        "[6,[[1,1,0,5,3]]]",
+        "[14,[[1,1,[8*'a']]]]",
         "[6,[[1,1,0,0,1],[1,1,0,0,1]]]",
         "[6,[[1,1,0,262144,1],[2,1,0,0,1]]]",
         "[6,[[1,1,0,5,0],[1,1,5,5,0],[1,1,10,0,1]]]",
@@ -372,7 +387,7 @@ test_reuse(void **state)
     (void)state;
     for (size_t i = 0; i < 3000; i++) {
         assert_null(complaint_of("[6,[100*[1,1,0,5,1]]]"));
-        assert_non_null(complaint_of("[6,[[1,1,0,5,2]]]"));
+        assert_non_null(complaint_of("[6,[[1,1,0,5,4]]]"));
         if (i % 100 == 0) // more than the zone's first chunk
             assert_null(complaint_of("[7,[1024*[1,1,0,5,{1:1,2:2,3:3}]]]"));
     }
