@@ -415,6 +415,12 @@ take_request(struct request *request, zmq_msg_t *frame)
         start_request(request);
 }
 
+size_t
+api_requests(const struct api *api)
+{
+    return api->requests_len;
+}
+
 bool
 api_on_message(struct api *api)
 {
@@ -428,6 +434,7 @@ api_on_message(struct api *api)
                            loop_now_ms(api->broker->loop));
     if (!access_admits(api->broker, ACCESS_CLIENT, &frames))
         goto out;
+    metrics_add(&api->broker->stats.requests, 1);
     if (api->requests_len >= API_REQUESTS_MAX)
         evict_one(api);
     if (api->requests_len >= 2 * API_REQUESTS_MAX) {

@@ -48,6 +48,9 @@ bool api_on_message(struct api *api);
 // requests are looked at in api_flush().
 void api_on_landed(struct api *api, const struct batch *batch);
 
+// Requests that have no answer yet.
+size_t api_requests(const struct api *api);
+
 // Runs parked requests whose time has come. Once a turn.
 void api_flush(struct api *api);
 

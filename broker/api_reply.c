@@ -124,6 +124,7 @@ api_reply_error(struct request **request, Urlsum__V1__Error__Code code,
     Urlsum__V1__Reply reply = URLSUM__V1__REPLY__INIT;
     Urlsum__V1__Error error = URLSUM__V1__ERROR__INIT;
 
+    metrics_add(&(*request)->api->broker->stats.requests_refused, 1);
     log_debug("client.refused", "request=%" PRIu64 " code=%d why=\"%s\"",
               (*request)->id, (int)code, text);
     error.code = code;

@@ -115,6 +115,7 @@ batch_load(struct broker *broker, const struct store_batch *row,
         goto out;
     batch->is_cancelled = row->is_cancelled;
     batch->landed = row->landed;
+    batch->replaced = row->replaced;
     batch->submitted = row->submitted;
     batch->scan_is_first = true;
     if (row->submitted > row->landed - row->replaced)
@@ -167,6 +168,7 @@ batch_on_appended(struct broker *broker, struct batch *batch,
 {
     uint64_t last = 0;
 
+    metrics_add(&broker->stats.submitted, submitted - batch->submitted);
     batch->submitted = submitted;
     for (size_t i = 0; i < len; i++) {
         if (i && urls[i].origin == last)
@@ -205,6 +207,7 @@ batch_on_requeued(struct broker *broker, const struct store_batch *row,
         return;
     }
     batch->is_finished = false;
+    batch->replaced = row->replaced;
     for (size_t i = 0; i < len; i++)
         wake_line(broker, batch, &rows[i]);
 }

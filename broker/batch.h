@@ -88,6 +88,7 @@ struct batch {
     bool is_cancelled;
     bool is_finished;   // its last record is committed
     uint64_t landed;    // committed records
+    uint64_t replaced;  // of these, taken back since
     uint64_t submitted; // committed URLs
     // Live counts for status.
     uint64_t fetching, hashing, retrying;

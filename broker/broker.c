@@ -300,17 +300,18 @@ start(struct run *run)
         goto failed;
     if (!broker->config->is_ephemeral)
         guard_raise_files();
+    run->store_path = store_path(broker->config, run->store_default,
+                                 sizeof(run->store_default));
     if (broker->config->http) {
         if (!http_is_address(broker->config->http)) {
             fprintf(stderr, "urlsum-broker: --http %s: not ADDRESS:PORT\n",
                     broker->config->http);
             return 2;
         }
+        broker->stats.store_path = run->store_path;
         if (stats_serve(broker, broker->config->http, &run->http) != 0)
             return 3;
     }
-    run->store_path = store_path(broker->config, run->store_default,
-                                 sizeof(run->store_default));
     code = access_new(broker, run->role->zmq, run->role->takes_signals,
                       &broker->access);
     if (!code)

@@ -61,6 +61,7 @@ struct guard {
     struct peer *open; // list, oldest first
     size_t open_len;   // connections that were not cut
     size_t open_max;   // of them
+    uint64_t cut;      // since the start
     size_t gone_len;   // since memory was given back
     enum failure failure;
     struct peer **by_fd; // descriptors are small numbers
@@ -166,6 +167,7 @@ cut(struct guard *guard, struct peer *peer, const char *why)
                 peer->bytes.held, why);
     peer->is_cut = true;
     guard->open_len--;
+    guard->cut++;
     // The descriptor is libzmq's, which may close it between these two. Should
     // the number be another connection's by then, that one has to connect
     // again; on other files it does nothing.
@@ -328,6 +330,14 @@ on_event(void *arg)
         break;
     }
     return true;
+}
+
+void
+guard_stats(const struct guard *guard, struct guard_stats *out_stats)
+{
+    *out_stats = (struct guard_stats){0};
+    if (guard)
+        *out_stats = (struct guard_stats){guard->open_len, guard->cut};
 }
 
 // --- Looking at them ---

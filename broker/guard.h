@@ -76,6 +76,12 @@ void guard_cut_keys(struct guard *guard,
                     bool (*stays)(void *arg, const char *key), void *arg,
                     const char *why);
 
+struct guard_stats {
+    uint64_t connections; // now
+    uint64_t cut;         // since the start
+};
+void guard_stats(const struct guard *guard, struct guard_stats *out_stats);
+
 // --- For tests: the rules, without sockets ---
 
 // One connection, as far as its bytes go.

@@ -58,6 +58,7 @@ take_back(struct broker *broker, struct job *job, struct session *worker,
              LOG_JOB_ARG(job->id), job->attempt, worker->label,
              quiet_ms(broker, job->renewed_ms), why);
     worker->is_doubtful = true;
+    metrics_add(&broker->stats.leases_over, 1);
     relay_take_back(broker, job);
 }
 

@@ -96,6 +96,9 @@ on_finished(struct store_op *op)
     else
         batch_on_landed(broker, flow->batch, job->finish.record.landed,
                         job->finish.batch_is_finished);
+    if (!op->err)
+        metrics_add(&broker->stats.records[job->finish.record.outcome], 1);
+    metrics_sub(&broker->stats.jobs[job->state], 1);
     jobs_remove(&broker->jobs, &job);
     flow_on_job_gone(broker, flow);
 }
@@ -297,6 +300,18 @@ job_check(const struct job *job)
     (void)job, (void)is_active; // NDEBUG
 }
 
+static void
+count_move(struct stats *stats, const struct job *job, enum job_state last,
+           enum job_event event, const struct life_info *info)
+{
+    if (last != JOB_NONE)
+        metrics_sub(&stats->jobs[last], 1);
+    metrics_add(&stats->jobs[job->state], 1);
+    metrics_add(&stats->events[event], 1);
+    if (event == EV_FAILED_SOFT)
+        metrics_add(&stats->retries[info->outcome], 1);
+}
+
 int
 life_apply(struct broker *broker, struct job *job, enum job_event event,
            const struct life_info *info)
@@ -314,6 +329,7 @@ life_apply(struct broker *broker, struct job *job, enum job_event event,
     job->state = next;
     job->moved_ms = job->renewed_ms = loop_now_ms(broker->loop);
     file(broker, job, last, info);
+    count_move(&broker->stats, job, last, event, info);
     log_debug("job.moved",
               "job=" LOG_JOB " attempt=%" PRIu32 " from=%s event=%s to=%s",
               LOG_JOB_ARG(job->id), job->attempt, state_names[last],

@@ -462,6 +462,8 @@ relay_on_body(struct broker *broker, struct session *fetcher,
 
     fetcher->outstanding += message->body.bytes;
     fetcher->bytes += message->body.bytes;
+    metrics_add(&broker->stats.body_messages, 1);
+    metrics_add(&broker->stats.body_bytes, message->body.bytes);
     why = check_body(broker, fetcher, message, &job);
     if (why) {
         log_outside(LOG_WARN, "worker.bad_frame",
@@ -523,6 +525,9 @@ relay_on_digests(struct broker *broker, struct session *hasher,
         hasher->is_doubtful = false;
         hasher->done++;
         hasher->bytes += item->size;
+        metrics_add(&broker->stats.digested_bytes, item->size);
+        metrics_observe(&broker->stats.digest_wait, &metrics_shape_work,
+                        (loop_now_ms(broker->loop) - job->moved_ms) * 1000);
         job_add_hasher(job, hasher->name);
         (void)life_apply(broker, job, EV_DIGESTED, &info);
     }

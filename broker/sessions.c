@@ -210,12 +210,24 @@ log_end(const struct session *session, size_t lost)
                   session->gone_why);
 }
 
+static void
+count_end(struct stats *stats, const struct session *session)
+{
+    enum session_ending how = session->gone_code  ? SESSION_REFUSED
+                              : session->is_crash ? SESSION_LOST
+                                                  : SESSION_LEFT;
+
+    if (session->is_proven)
+        metrics_add(&stats->sessions_ended[session->role][how], 1);
+}
+
 void
 session_end(struct broker *broker, struct session *session)
 {
     struct sessions *sessions = &broker->sessions;
     size_t lost = session->jobs_len;
 
+    count_end(&broker->stats, session);
     if (loop_now_ms(broker->loop) < sessions->forgive_until_ms)
         session->is_crash = false;
     if (session->gone_code) {
@@ -393,6 +405,7 @@ sessions_on_message(struct broker *broker, enum wire_role role)
     if (session && session->is_gone) {
         // Ends at the end of this turn; what it still says is refused.
     } else if (why) {
+        metrics_add(&broker->stats.bad_frames[role], 1);
         log_outside(LOG_WARN, "worker.bad_frame",
                     "role=%s worker=%s why=\"%s\"", session_role_name(role),
                     session ? session->label : "\"\"", why);

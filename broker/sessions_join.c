@@ -43,6 +43,7 @@ static void
 refuse(struct broker *broker, enum wire_role role, const zmq_msg_t *address,
        enum wire_error code, const char *why)
 {
+    metrics_add(&broker->stats.hellos_refused[role], 1);
     log_outside(LOG_WARN, "worker.refused", "role=%s why=\"%s\"",
                 session_role_name(role), why);
     session_send_error(broker, role, address, code, why);
@@ -239,6 +240,7 @@ session_prove(struct broker *broker, struct session *session)
     key =
         access_find(broker->access, is_fetcher ? ACCESS_FETCHER : ACCESS_HASHER,
                     session->key);
+    metrics_add(&broker->stats.sessions_begun[session->role], 1);
     log_info("worker.joined",
              "role=%s worker=%s session=%" PRIu64 " capacity=%" PRIu64
              " window=%" PRIu64 "%s%s",

@@ -7,6 +7,7 @@
 #include "broker/recovery.h"
 #include "broker/refusals.h"
 #include "broker/sessions.h"
+#include "broker/stats.h"
 #include "broker/suspects.h"
 #include "broker/tidy.h"
 #include "broker/trouble.h"
@@ -37,6 +38,7 @@ struct broker {
     struct recovery recovery; // unfinished batches on their way to memory
     struct trouble trouble;   // what the store refused, and what is in the way
     struct tidy tidy;         // removing in the background
+    struct stats stats;       // what /metrics tells
     unsigned seed;            // of jitter
     bool is_draining;         // nothing is handed out any more
 };

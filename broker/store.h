@@ -27,6 +27,7 @@
 
 struct store;
 struct loop;
+struct metrics_histogram;
 
 enum store_kind {
     STORE_CREATE,  // make a batch, or find the one of that id
@@ -293,6 +294,9 @@ void store_flush(struct store *store);
 struct store_stats {
     uint64_t commits, operations, commit_us; // totals since the start
     uint64_t waiting;                        // operations pushed, not yet back
+    uint64_t busy_us; // so long at the present group; 0: idle
+    // The store's: how long commits took.
+    const struct metrics_histogram *commit_times;
 };
 void store_stats(const struct store *store, struct store_stats *out_stats);
 

@@ -5,6 +5,7 @@
 #include "common/clock.h"
 #include "common/fault.h"
 #include "common/loop.h"
+#include "common/metrics.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -50,6 +51,9 @@ struct store {
     bool is_stopping;
 
     _Atomic uint64_t commits, operations, commit_us, in_store;
+    // The thread's, for others to read.
+    struct metrics_value busy_since_us; // 0: idle
+    struct metrics_histogram commit_times;
 };
 
 // Called with the lock held; gives it up while it waits.
@@ -77,7 +81,13 @@ run_group(struct store *store, struct op_list *group)
 {
     uint64_t commits = 0, commit_us = 0;
 
+    metrics_set(&store->busy_since_us, clock_now_us());
     store_group_run(store->engine, group, &commits, &commit_us);
+    metrics_set(&store->busy_since_us, 0);
+    // More than one: a group that was tried again in portions.
+    for (uint64_t i = 0; i < commits; i++)
+        metrics_observe(&store->commit_times, &metrics_shape_work,
+                        commit_us / commits);
     atomic_fetch_add(&store->commits, commits);
     atomic_fetch_add(&store->commit_us, commit_us);
     atomic_fetch_add(&store->operations, group->len);
@@ -282,11 +292,17 @@ store_flush(struct store *store)
 void
 store_stats(const struct store *store, struct store_stats *out_stats)
 {
+    uint64_t since_us = metrics_get(&store->busy_since_us);
+    uint64_t now_us = clock_now_us();
+
     *out_stats = (struct store_stats){
         .commits = atomic_load(&store->commits),
         .operations = atomic_load(&store->operations),
         .commit_us = atomic_load(&store->commit_us),
         .waiting = atomic_load(&store->in_store),
+        // It may have begun since the clock was read.
+        .busy_us = since_us && since_us < now_us ? now_us - since_us : 0,
+        .commit_times = &store->commit_times,
     };
 }
 

@@ -49,6 +49,7 @@ note_refusal(struct broker *broker, int err)
 {
     struct trouble *trouble = &broker->trouble;
 
+    metrics_add(&broker->stats.store_refusals, 1);
     if (trouble->err != err)
         log_error("store.refused",
                   "error=%d why=\"%s\" do=\"see to the store's disk; nothing "

@@ -133,7 +133,7 @@ put_aside(struct fetcher *fetcher, struct transfer *transfer)
     credit_untake(&fetcher->credit, body_drop(&transfer->body));
     credit_close(&fetcher->credit, &transfer->claim);
     HASH_DEL(fetcher->in_hand, transfer);
-    fetcher->in_hand_len--;
+    metrics_set(&fetcher->stats.in_hand, --fetcher->in_hand_len);
     transfer->next_idle = fetcher->idle;
     fetcher->idle = transfer;
 }
@@ -143,6 +143,7 @@ drop_job(struct fetcher *fetcher, struct transfer *transfer)
 {
     credit_untake(&fetcher->credit,
                   transfer_drop(transfer, !transfer->is_finished));
+    metrics_add(&fetcher->stats.dropped, 1);
     put_aside(fetcher, transfer);
 }
 
@@ -154,6 +155,7 @@ answer_failure(struct fetcher *fetcher, const struct wire_job *job,
         .job = job->job, .attempt = job->attempt, .outcome = fail};
 
     wire_facts_init(&fetched.facts);
+    fetch_stats_count(&fetcher->stats, &fetched);
     fetched.facts.message = (struct wire_bytes){message, strlen(message)};
     log_debug("fetch.refused", "job=" LOG_JOB " attempt=%" PRIu32 " fail=%s",
               LOG_JOB_ARG(job->job), job->attempt, fail_name(fail));
@@ -175,6 +177,7 @@ conclude(struct fetcher *fetcher, struct transfer *transfer,
               "job=" LOG_JOB " attempt=%" PRIu32 " outcome=%s size=%" PRIu64,
               LOG_JOB_ARG(transfer->job), transfer->attempt,
               fail_name(fetched->outcome), fetched->size);
+    fetch_stats_count(&fetcher->stats, fetched);
     put_aside(fetcher, transfer);
     give_up(fetcher, err);
 }
@@ -199,8 +202,11 @@ on_done(void *arg, CURL *easy, CURLcode code)
 {
     struct fetcher *fetcher = arg;
     struct transfer *transfer = NULL;
+    long connects = 0;
 
     (void)curl_easy_getinfo(easy, CURLINFO_PRIVATE, (char **)&transfer);
+    (void)curl_easy_getinfo(easy, CURLINFO_NUM_CONNECTS, &connects);
+    metrics_add(&fetcher->stats.connects, (uint64_t)connects);
     if (!transfer_continue(transfer, code))
         settle(fetcher, transfer);
 }
@@ -280,7 +286,7 @@ start_job(struct fetcher *fetcher, const struct wire_job *job,
         return;
     }
     credit_open(&fetcher->credit, &transfer->claim);
-    fetcher->in_hand_len++;
+    metrics_set(&fetcher->stats.in_hand, ++fetcher->in_hand_len);
     vouch_begin(&transfer->vouch, loop_now_ms(fetcher->loop));
     if (log_enabled(LOG_DEBUG)) {
         char url[512];
@@ -450,6 +456,8 @@ set_env(struct fetcher *fetcher)
     fetcher->sink.pool = fetcher->pool;
     fetcher->env.multi = fetcher->multi;
     fetcher->env.sink = &fetcher->sink;
+    fetcher->env.stats = &fetcher->stats;
+    fetcher->stats.slots = (size_t)config->parallel_max;
     fetcher->env.defaults = (struct wire_request){
         .max_redirs = (uint64_t)config->max_redirs,
         .connect_timeout_ms = (uint64_t)config->connect_timeout_ms,

@@ -1,6 +1,7 @@
 #include "fetcher/transfer.h"
 
 #include "fetcher/address_policy.h"
+#include "fetcher/fetch_stats.h"
 #include "fetcher/multi.h"
 #include "fetcher/outcome.h"
 #include "fetcher/settings.h"
@@ -149,8 +150,11 @@ on_body(char *data, size_t size, size_t len, void *arg)
         return 0;
     }
     need = body_need(&transfer->body, len, transfer->expected);
-    if (need && !env->take_credit(env->arg, transfer, need))
+    if (need && !env->take_credit(env->arg, transfer, need)) {
+        metrics_add(&env->stats->credit_waits, 1);
         return CURL_WRITEFUNC_PAUSE;
+    }
+    metrics_add(&env->stats->bytes, len);
     if (body_write(&transfer->body, data, len, transfer->expected) != 0) {
         transfer->stopped = FAIL_INTERNAL;
         return 0;

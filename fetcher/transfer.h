@@ -19,6 +19,7 @@
 #include <stdbool.h>
 #include <uthash.h>
 
+struct fetch_stats;
 struct settings;
 struct transfer;
 
@@ -27,6 +28,7 @@ struct transfer_env {
     struct multi *multi;
     CURLSH *share;
     struct body_sink *sink;
+    struct fetch_stats *stats;
     struct wire_request defaults; // no field unset
     const char *cacert;           // NULL: the system's
     const char *user_agent;

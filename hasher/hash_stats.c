@@ -68,13 +68,69 @@ is_live(void *arg, char *why)
     return true;
 }
 
+// The sum over the lanes of what is at offset in each.
+static uint64_t
+sum(const struct hash_stats *stats, size_t offset)
+{
+    uint64_t total = 0;
+
+    for (size_t i = 0; i < stats->lanes_len; i++)
+        total += metrics_get(
+            (const struct metrics_value
+                 *)(const void *)((const char *)&stats->lanes[i] + offset));
+    return total;
+}
+
+static void
+put_histograms(const struct hash_stats *stats, struct metrics_page *page)
+{
+    struct metrics_histogram batch_time = {0}, body_size = {0};
+
+    for (size_t i = 0; i < stats->lanes_len; i++) {
+        metrics_merge(&batch_time, &stats->lanes[i].batch_time);
+        metrics_merge(&body_size, &stats->lanes[i].body_size);
+    }
+    metrics_family(page, METRICS_HISTOGRAM, "urlsum_hasher_hash_seconds",
+                   "Time a thread took to digest what it had gathered (at most "
+                   "16 messages); their sum is the time threads were at work.");
+    metrics_put_histogram(page, NULL, &metrics_shape_work, &batch_time);
+    metrics_family(page, METRICS_HISTOGRAM, "urlsum_hasher_body_size_bytes",
+                   "Size of bodies that were digested.");
+    metrics_put_histogram(page, NULL, &metrics_shape_bytes, &body_size);
+}
+
 static void
 put_metrics(void *arg, struct metrics_page *page)
 {
+    static const struct {
+        const char *name, *help;
+        size_t offset;
+    } rows[] = {
+        {"urlsum_hasher_messages_total", "Messages with body bytes.",
+         offsetof(struct lane_stats, messages)},
+        {"urlsum_hasher_body_bytes_total", "Body bytes that were hashed.",
+         offsetof(struct lane_stats, bytes)},
+        {"urlsum_hasher_bodies_total", "Bodies that were digested.",
+         offsetof(struct lane_stats, bodies)},
+        {"urlsum_hasher_aborts_total",
+         "Bodies that could not be digested: a gap, an unknown algorithm, no "
+         "memory.",
+         offsetof(struct lane_stats, aborts)},
+    };
     const struct hash_stats *stats = arg;
 
     link_stats_put(page, &stats->lanes->link, stats->lanes_len,
                    sizeof(*stats->lanes));
+    metrics_gauge(page, "urlsum_hasher_threads",
+                  "Threads that hash, each a worker of its own.",
+                  stats->lanes_len);
+    metrics_gauge(page, "urlsum_hasher_streams", "Bodies that came in part.",
+                  sum(stats, offsetof(struct lane_stats, streams)));
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+        metrics_family(page, METRICS_COUNTER, rows[i].name, rows[i].help);
+        metrics_put(page, NULL, sum(stats, rows[i].offset));
+    }
+    put_histograms(stats, page);
 }
 
 int

@@ -21,6 +21,12 @@ struct loop;
 struct lane_stats {
     alignas(METRICS_ALIGNED) struct link_stats link;
     struct metrics_value turned_ms; // the last turn of its loop; 0: none yet
+    struct metrics_value streams;   // open now
+    struct metrics_value messages, bytes, bodies, aborts;
+    // From the first message of those that are digested together to the last
+    // digest; the rest of its time a lane waits.
+    struct metrics_histogram batch_time;
+    struct metrics_histogram body_size;
 };
 
 struct hash_stats {

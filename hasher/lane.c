@@ -1,5 +1,6 @@
 #include "hasher/lane.h"
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/role.h"
@@ -59,11 +60,10 @@ struct lane {
     bool is_draining;
     bool has_failed;
     bool has_warned; // of an algorithm we lack: once, then only at debug
-    uint64_t bodies; // digested since the start
-    uint64_t bytes;
     // Bodies that are gathered: messages taken since the last flush.
     zmq_msg_t held[ANSWER_MESSAGES];
     size_t held_len;
+    uint64_t held_since_us; // when the first of them came
     struct answers answers;
 };
 
@@ -134,9 +134,16 @@ finish_held(struct lane *lane)
 static void
 flush(struct lane *lane)
 {
+    struct lane_stats *stats = lane->config.stats;
+    bool has_worked = lane->held_len > 0;
+
     finish_held(lane);
     flush_aborts(lane);
     flush_digests(lane);
+    if (has_worked)
+        metrics_observe(&stats->batch_time, &metrics_shape_work,
+                        clock_now_us() - lane->held_since_us);
+    metrics_set(&stats->streams, streams_len(lane->streams));
 }
 
 // The end of every turn.
@@ -163,6 +170,7 @@ say_abort(struct lane *lane, const struct wire_segment *segment,
         flush_digests(lane);
     if (answers->aborts_len == ABORTS_MAX)
         flush_aborts(lane);
+    metrics_add(&lane->config.stats->aborts, 1);
     answers->aborts[answers->aborts_len++] = (struct wire_aborted){
         .job = segment->job, .attempt = segment->attempt, .reason = reason};
 }
@@ -198,7 +206,9 @@ add_digests(struct lane *lane, const struct digest_suite *suite,
         digest->digests[i].len = suite->sizes[i];
         answers->bytes_used += suite->sizes[i];
     }
-    lane->bodies++;
+    metrics_add(&lane->config.stats->bodies, 1);
+    metrics_observe(&lane->config.stats->body_size, &metrics_shape_bytes,
+                    digest->size);
 }
 
 // --- Work ---
@@ -262,6 +272,8 @@ on_hash(struct lane *lane, const struct wire_message *message, zmq_msg_t *body)
     zmq_msg_t *held = &lane->held[lane->held_len++];
     const unsigned char *data;
 
+    if (lane->held_len == 1)
+        lane->held_since_us = clock_now_us();
     // Moved first: the bytes of a tiny message move with it.
     (void)zmq_msg_init(held);
     (void)zmq_msg_move(held, body);
@@ -281,7 +293,8 @@ on_hash(struct lane *lane, const struct wire_message *message, zmq_msg_t *body)
         take_segment(lane, &asked[segment->suite], segment, data);
         data += segment->length;
     }
-    lane->bytes += message->body.bytes;
+    metrics_add(&lane->config.stats->messages, 1);
+    metrics_add(&lane->config.stats->bytes, message->body.bytes);
     lane->answers.taken++;
     lane->answers.taken_bytes += message->body.bytes;
     if (lane->held_len == ANSWER_MESSAGES ||
@@ -447,7 +460,8 @@ run_lane(void *arg)
                  lane->config.endpoint);
         loop_run(lane->loop);
         log_info("hasher.ended", "worker=%s bodies=%" PRIu64 " bytes=%" PRIu64,
-                 lane->name, lane->bodies, lane->bytes);
+                 lane->name, metrics_get(&lane->config.stats->bodies),
+                 metrics_get(&lane->config.stats->bytes));
     }
     close_lane(lane);
     lane->config.on_end(lane->config.arg, lane->has_failed);
