@@ -2,6 +2,7 @@
 
 #include "broker/life.h"
 #include "broker/state.h"
+#include "common/limits.h"
 #include "common/loop.h"
 
 #include <stdlib.h>
@@ -9,7 +10,6 @@
 
 #define BACKOFF_FIRST_MS 1000
 #define BACKOFF_MAX_MS (10 * 60 * 1000)
-#define RETRY_AFTER_MAX_S (24 * 60 * 60)
 
 // Leases up to quantum jobs of the batch to the fetcher. Returns how many.
 static size_t

@@ -78,6 +78,12 @@
 // Sequence numbers fit in the low 40 bits of a job number: 10^12 URLs a batch.
 #define JOB_SEQ_BITS 40
 
+// --- Politeness ---
+
+// Seconds of a Retry-After: a server that asks for more is asked again after a
+// day.
+#define RETRY_AFTER_MAX_S (24 * 60 * 60)
+
 // --- Default ports (tcp://host without a port means the role's own) ---
 #define PORT_CLIENT 5550
 #define PORT_FETCHER 5551

@@ -62,39 +62,47 @@ forget_answer(struct transfer *transfer)
     transfer->etag.is_known = false;
     transfer->last_modified.is_known = false;
     transfer->location.is_known = false;
+    transfer->retry_after.is_known = false;
+    transfer->date.is_known = false;
 }
 
 static bool
-is_header(const char *line, size_t len, const char *name, size_t name_len)
+is_header(const char *line, size_t len, const char *name)
 {
+    size_t name_len = strlen(name);
+
     return len > name_len && strncasecmp(line, name, name_len) == 0;
 }
 
 static size_t
 on_header(char *line, size_t size, size_t len, void *arg)
 {
-    static const char etag[] = "etag:";
-    static const char last_modified[] = "last-modified:";
-    static const char location[] = "location:";
     struct transfer *transfer = arg;
+    const struct {
+        const char *name;
+        struct transfer_fact *fact;
+        size_t len_max;
+    } kept[] = {
+        {"etag:", &transfer->etag, WIRE_FACT_MAX},
+        {"last-modified:", &transfer->last_modified, WIRE_FACT_MAX},
+        {"location:", &transfer->location, LOCATION_MAX},
+        {"retry-after:", &transfer->retry_after, WIRE_FACT_MAX},
+        {"date:", &transfer->date, WIRE_FACT_MAX},
+    };
 
     (void)size; // always 1
     if (transfer->is_body_begun)
         return len; // a trailer
-    if (is_header(line, len, "HTTP/", 5)) {
+    if (is_header(line, len, "HTTP/"))
         forget_answer(transfer); // an interim one
-    } else if (is_header(line, len, etag, sizeof(etag) - 1)) {
-        keep_fact(transfer, line + sizeof(etag) - 1, len - sizeof(etag) + 1,
-                  WIRE_FACT_MAX, &transfer->etag);
-    } else if (is_header(line, len, last_modified, sizeof(last_modified) - 1)) {
-        keep_fact(transfer, line + sizeof(last_modified) - 1,
-                  len - sizeof(last_modified) + 1, WIRE_FACT_MAX,
-                  &transfer->last_modified);
-    } else if (is_header(line, len, location, sizeof(location) - 1) &&
-               !transfer->location.is_known) {
-        keep_fact(transfer, line + sizeof(location) - 1,
-                  len - sizeof(location) + 1, LOCATION_MAX,
-                  &transfer->location);
+    for (size_t i = 0; i < sizeof(kept) / sizeof(*kept); i++) {
+        size_t name_len = strlen(kept[i].name);
+
+        if (!is_header(line, len, kept[i].name) ||
+            (kept[i].fact == &transfer->location && kept[i].fact->is_known))
+            continue;
+        keep_fact(transfer, line + name_len, len - name_len, kept[i].len_max,
+                  kept[i].fact);
     }
     return len;
 }

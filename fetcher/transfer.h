@@ -83,7 +83,7 @@ struct transfer {
     CURLcode code;       // libcurl's verdict, once finished
     char *facts;         // values of headers
     size_t facts_len, facts_room;
-    struct transfer_fact etag, last_modified, location;
+    struct transfer_fact etag, last_modified, location, retry_after, date;
     char remote[64];
     // The owner's.
     struct credit_claim claim;

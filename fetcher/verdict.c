@@ -1,10 +1,12 @@
 #include "fetcher/verdict.h"
 
 #include "fetcher/outcome.h"
+#include "fetcher/retry_after.h"
 #include "fetcher/transfer.h"
 
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 static struct wire_bytes
 text_fact(const char *text, size_t len_max)
@@ -108,16 +110,26 @@ message_of(const struct transfer *transfer, enum fail fail, int status)
     return curl_easy_strerror(transfer->code);
 }
 
+// libcurl's own (CURLINFO_RETRY_AFTER) takes "120 apples" for 120, and compares
+// a date, loosely read, with this machine's clock alone.
+static void
+add_retry_after(const struct transfer *transfer, struct wire_facts *facts)
+{
+    struct wire_bytes value = kept_fact(transfer, &transfer->retry_after);
+    struct wire_bytes date = kept_fact(transfer, &transfer->date);
+
+    if (value.len)
+        (void)retry_after_parse(value.at, value.len, date.at, date.len,
+                                (int64_t)time(NULL), &facts->retry_after_s);
+}
+
 static void
 add_failure(struct transfer *transfer, int status, struct wire_fetched *fetched)
 {
     enum fail fail = fetched->outcome;
-    curl_off_t retry_after_s = 0;
 
-    (void)curl_easy_getinfo(transfer->easy, CURLINFO_RETRY_AFTER,
-                            &retry_after_s);
-    if (retry_after_s > 0 && fail == FAIL_HTTP)
-        fetched->facts.retry_after_s = (uint64_t)retry_after_s;
+    if (fail == FAIL_HTTP)
+        add_retry_after(transfer, &fetched->facts);
     fetched->facts.curl_code =
         (uint64_t)outcome_curl_code(fail, (int)transfer->code);
     fetched->facts.message =
