@@ -26,13 +26,55 @@ has_fetcher_with_room(const struct sessions *sessions)
 }
 
 static void
+why_host(const struct broker *broker, const struct origin *origin,
+         char out[WHY_MAX])
+{
+    const struct politeness *politeness = &origin->politeness;
+    uint64_t until_ms, now_ms = loop_now_ms(broker->loop), s = 0;
+    enum politeness_state state = hosts_state(broker, origin, &until_ms);
+
+    if (until_ms != UINT64_MAX)
+        s = (until_ms - now_ms + 999) / 1000;
+    switch (state) {
+    case POLITENESS_CLOSED:
+        (void)snprintf(out, WHY_MAX,
+                       "its host answered %" PRIu32
+                       "%s: closed for another %" PRIu64 " s",
+                       politeness->closed_status,
+                       politeness->is_told ? " with Retry-After" : "", s);
+        return;
+    case POLITENESS_PARKED:
+        (void)snprintf(out, WHY_MAX,
+                       "nobody could connect to its host %" PRIu32
+                       " times in a row (%s): tried again in %" PRIu64 " s",
+                       politeness->failures, fail_name(origin->last_fail), s);
+        return;
+    case POLITENESS_GIVEN_UP:
+        (void)snprintf(out, WHY_MAX, "its host is given up");
+        return;
+    case POLITENESS_WAIT:
+        (void)snprintf(out, WHY_MAX,
+                       "its host was away: one transfer goes first");
+        return;
+    case POLITENESS_OPEN:
+    case POLITENESS_PROBE:
+        break;
+    }
+    if (origin->group->running >= (uint64_t)broker->config->parallel_max_host)
+        (void)snprintf(out, WHY_MAX,
+                       "its host has %" PRIu64 " transfers, the limit",
+                       origin->group->running);
+    else
+        (void)snprintf(out, WHY_MAX, "its host's --rate is used up");
+}
+
+static void
 why_queued(const struct broker *broker, const struct job *job,
            char out[WHY_MAX])
 {
     const struct flow *flow = job->flow;
     const struct suite *suite = &flow->batch->suite;
     const struct wire_bytes names = {suite->text, strlen(suite->text)};
-    uint64_t max = (uint64_t)broker->config->parallel_max_host;
     int64_t since_ms;
     bool is_store;
     const char *hindrance = broker_hindrance(broker, &since_ms, &is_store);
@@ -41,10 +83,8 @@ why_queued(const struct broker *broker, const struct job *job,
         (void)snprintf(out, WHY_MAX, "%s", hindrance);
     else if (!sessions_have_hasher(&broker->sessions, &names, NULL))
         (void)snprintf(out, WHY_MAX, "no hasher offers %.150s", suite->text);
-    else if (flow->origin && flow->origin->running >= max)
-        (void)snprintf(out, WHY_MAX,
-                       "its host has %" PRIu64 " transfers, the limit",
-                       flow->origin->running);
+    else if (flow->origin && !place_may_begin(broker, flow->origin))
+        why_host(broker, flow->origin, out);
     else if (job_is_suspect(job))
         (void)snprintf(out, WHY_MAX,
                        "%" PRIu32 " workers were lost with it: runs alone, "

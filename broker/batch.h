@@ -1,4 +1,4 @@
-// batch.h - unfinished batches, their flows, and the origins they share
+// batch.h - unfinished batches and their flows
 //
 // A flow is the jobs of one batch at one origin: a short queue in memory,
 // refilled from the store. A batch has at most FLOWS_MAX flows at a time in
@@ -8,6 +8,7 @@
 #ifndef BROKER_BATCH_H
 #define BROKER_BATCH_H
 #include "broker/origin.h"
+#include "broker/place.h"
 #include "broker/store.h"
 #include "broker/suite.h"
 #include "proto/wire.h"
@@ -40,18 +41,6 @@ struct job;
 // Unfinished batches in memory.
 #define BATCHES_MAX 10000
 
-struct origin {
-    uint64_t number;
-    char text[ORIGIN_TEXT_MAX];
-    uint64_t running; // transfers of the whole fleet
-    size_t flows_len; // flows that hold it
-    // Flows that would be ready but for the limit.
-    struct flow *blocked;
-    UT_hash_handle hh;
-};
-
-enum flow_place { FLOW_IDLE, FLOW_READY, FLOW_BLOCKED };
-
 struct flow {
     struct batch *batch;
     struct origin *origin; // NULL: the lines that are no URLs
@@ -71,7 +60,9 @@ struct flow {
     size_t page;
     struct store_refill refill;
     enum flow_place place;
-    struct flow *prev, *next;               // ready or blocked list
+    struct flow *prev, *next; // ready list, or a group's line; see place.h
+    struct flow *followers;   // flows of the batch behind it in that line
+    struct flow *origin_prev, *origin_next; // the origin's flows
     struct flow *hungry_prev, *hungry_next; // hungry or paused list
     UT_hash_handle hh;                      // in its batch, by number
 };
@@ -93,7 +84,7 @@ struct batch {
     // Live counts for status.
     uint64_t fetching, hashing, retrying;
     struct flow *flows;  // by origin number
-    struct flow *ready;  // flows with a queued job and a free slot
+    struct flow *ready;  // flows of which a job may be leased; see place.h
     size_t flows_len;    // in memory
     size_t jobs_len;     // in memory; kept by jobs_add() and jobs_remove()
     size_t refills_out;  // rows that refills on their way may bring
@@ -119,7 +110,6 @@ struct batches {
     struct batch *by_id;
     size_t len;
     struct batch *ring; // next to be served
-    struct origin *origins;
     size_t flows_len;
     struct batch *hungry; // batches with hungry flows, the next one first
     size_t hungry_len;
@@ -169,13 +159,6 @@ void flow_on_taken(struct broker *broker, struct flow *flow);
 
 // A job of the flow was freed.
 void flow_on_job_gone(struct broker *broker, struct flow *flow);
-
-// A transfer of the origin began or ended.
-void origin_take_slot(struct origin *origin);
-void origin_give_slot(struct origin *origin, uint64_t running_max);
-
-// Puts a flow where it belongs now: ready, blocked or idle.
-void flow_place(struct flow *flow, uint64_t running_max);
 
 // Frees everything; nothing may be out at the store.
 void batches_fini(struct broker *broker);

@@ -136,7 +136,10 @@ on_turn_end(void *arg)
     struct run *run = arg;
     struct broker *broker = &run->broker;
     uint64_t due_ms = schedule_run_retries(broker);
+    uint64_t hosts_due_ms = hosts_run(broker);
 
+    if (hosts_due_ms < due_ms)
+        due_ms = hosts_due_ms;
     if (due_ms != run->retry_due_ms) {
         uint64_t now_ms = loop_now_ms(broker->loop);
 
@@ -296,6 +299,7 @@ start(struct run *run)
 
     if ((err = loop_new(&broker->loop)) || (err = sessions_init(broker)) ||
         (err = origin_parser_new(&broker->origin_parser)) ||
+        (err = hosts_init(broker)) ||
         (err = heap_reserve(&broker->retries, JOBS_MAX)))
         goto failed;
     if (!broker->config->is_ephemeral)
@@ -361,6 +365,7 @@ finish(struct run *run)
     guard_free(&broker->fetcher_guard);
     guard_free(&broker->hasher_guard);
     batches_fini(broker);
+    hosts_fini(broker);
     sessions_fini(broker);
     heap_fini(&broker->retries);
     origin_parser_free(&broker->origin_parser);

@@ -20,6 +20,9 @@ struct broker_config {
     bool is_ephemeral;      // the embedded run: temporary store, no fsync
     int64_t
         parallel_max_host; // transfers at once an origin, of the whole fleet
+    int64_t rate;          // ... begun an hour, in thousandths; 0: any
+    const char *group_by;  // for whom these two count; NULL: the origin
+    int64_t give_up_ms;    // how long a host may be down; 0: for ever
     int64_t buffer_memory; // bytes of bodies on their way, all fetchers
     int64_t ttl_ms;        // silence after which a worker is lost
     int64_t grace_ms;      // for draining
@@ -29,9 +32,10 @@ struct broker_config {
 };
 
 // Offsets are of struct broker_config; NULL-ended. broker_schedule_options:
-// --parallel-max-host, --buffer-memory, what an embedded run offers as well.
-// broker_options: the program's own: --client-bind, --fetcher-bind,
-// --hasher-bind, --key-file, --authorized, --insecure, --store, --keep, --ttl,
+// --parallel-max-host, --rate, --group-by, --give-up-host, --buffer-memory,
+// what an embedded run offers as well. broker_options: the program's own:
+// --client-bind, --fetcher-bind, --hasher-bind, --key-file, --authorized,
+// --insecure, --store, --keep, --ttl,
 // --grace, --log-level, --http.
 extern const struct conf_option broker_schedule_options[];
 extern const struct conf_option broker_options[];

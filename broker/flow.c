@@ -19,12 +19,6 @@
 // pages, which take a while in a long queue that is not in the page cache.
 #define SCAN_FIRST 16
 
-static uint64_t
-running_max(const struct broker *broker)
-{
-    return (uint64_t)broker->config->parallel_max_host;
-}
-
 // The store has origins of this batch that have no flow: scan for them.
 void
 batch_mark_unseen(struct broker *broker, struct batch *batch)
@@ -33,90 +27,7 @@ batch_mark_unseen(struct broker *broker, struct batch *batch)
     broker->batches.has_unseen_origins = true;
 }
 
-// --- Flows and origins ---
-
-static struct origin *
-origin_ref(struct broker *broker, uint64_t number, const char *text)
-{
-    struct batches *batches = &broker->batches;
-    struct origin *origin;
-
-    HASH_FIND(hh, batches->origins, &number, sizeof(number), origin);
-    if (!origin) {
-        origin = calloc(1, sizeof(*origin));
-        if (!origin)
-            return NULL;
-        origin->number = number;
-        HASH_ADD(hh, batches->origins, number, sizeof(number), origin);
-        if (!origin->hh.tbl) { // not added: no memory
-            free(origin);
-            return NULL;
-        }
-    }
-    if (text && !origin->text[0])
-        memcpy(origin->text, text, sizeof(origin->text));
-    origin->flows_len++;
-    return origin;
-}
-
-static void
-origin_unref(struct broker *broker, struct origin *origin)
-{
-    if (--origin->flows_len)
-        return;
-    HASH_DEL(broker->batches.origins, origin);
-    free(origin);
-}
-
-void
-origin_take_slot(struct origin *origin)
-{
-    origin->running++;
-}
-
-void
-origin_give_slot(struct origin *origin, uint64_t limit)
-{
-    struct flow *flow, *next;
-
-    origin->running--;
-    DL_FOREACH_SAFE(origin->blocked, flow, next)
-    {
-        flow_place(flow, limit);
-    }
-}
-
-void
-flow_place(struct flow *flow, uint64_t limit)
-{
-    enum flow_place place = FLOW_IDLE;
-
-    if (flow->queue_len && flow->origin)
-        place = flow->origin->running < limit ? FLOW_READY : FLOW_BLOCKED;
-    if (place == flow->place)
-        return;
-    switch (flow->place) {
-    case FLOW_IDLE:
-        break;
-    case FLOW_READY:
-        DL_DELETE(flow->batch->ready, flow);
-        break;
-    case FLOW_BLOCKED:
-        DL_DELETE(flow->origin->blocked, flow);
-        break;
-    }
-    switch (place) {
-    case FLOW_IDLE:
-        break;
-    case FLOW_READY:
-        DL_APPEND(flow->batch->ready, flow);
-        break;
-    case FLOW_BLOCKED:
-        DL_APPEND(flow->origin->blocked, flow);
-        break;
-    }
-    flow->place = place;
-}
+// --- Flows ---
 
 static void
 get_hungry(struct broker *broker, struct flow *flow)
@@ -187,7 +98,7 @@ flow_file(struct broker *broker, struct job *job, bool is_front)
     else
         DL_APPEND(flow->queue, job);
     flow->queue_len++;
-    flow_place(flow, running_max(broker));
+    flow_place(broker, flow);
 }
 
 void
@@ -211,6 +122,15 @@ flow_on_taken(struct broker *broker, struct flow *flow)
     get_hungry(broker, flow);
 }
 
+static void
+leave_origin(struct broker *broker, struct flow *flow)
+{
+    if (!flow->origin)
+        return;
+    DL_DELETE2(flow->origin->flows, flow, origin_prev, origin_next);
+    hosts_unref(broker, flow->origin);
+}
+
 static struct flow *
 flow_new(struct broker *broker, struct batch *batch, uint64_t number)
 {
@@ -223,16 +143,16 @@ flow_new(struct broker *broker, struct batch *batch, uint64_t number)
     flow->page = REFILL_MIN;
     flow->rewind_seq = UINT64_MAX;
     if (number != ORIGIN_NONE) {
-        flow->origin = origin_ref(broker, number, NULL);
+        flow->origin = hosts_ref(broker, number);
         if (!flow->origin) {
             free(flow);
             return NULL;
         }
+        DL_APPEND2(flow->origin->flows, flow, origin_prev, origin_next);
     }
     HASH_ADD(hh, batch->flows, number, sizeof(number), flow);
     if (!flow->hh.tbl) { // not added: no memory
-        if (flow->origin)
-            origin_unref(broker, flow->origin);
+        leave_origin(broker, flow);
         free(flow);
         return NULL;
     }
@@ -245,13 +165,12 @@ flow_new(struct broker *broker, struct batch *batch, uint64_t number)
 void
 flow_free(struct broker *broker, struct flow *flow)
 {
-    flow_place(flow, 0); // its queue is empty: out of any list
+    flow_place(broker, flow); // its queue is empty: out of any list
     if (flow->is_paused)
         DL_DELETE2(broker->batches.paused, flow, hungry_prev, hungry_next);
     else if (flow->is_hungry)
         be_hungry_no_more(broker, flow);
-    if (flow->origin)
-        origin_unref(broker, flow->origin);
+    leave_origin(broker, flow);
     HASH_DEL(flow->batch->flows, flow);
     flow->batch->flows_len--;
     broker->batches.flows_len--;
@@ -349,12 +268,13 @@ flow_rewind(struct flow *flow, uint64_t seq)
 static void
 name_origin(struct broker *broker, struct flow *flow)
 {
+    char text[ORIGIN_TEXT_MAX];
     uint64_t number;
 
-    if (flow->origin && !flow->origin->text[0] && flow->refill.len)
-        (void)origin_parse(broker->origin_parser, flow->refill.jobs[0].url,
-                           flow->refill.jobs[0].len, &number,
-                           flow->origin->text);
+    if (flow->origin && !flow->origin->text[0] && flow->refill.len &&
+        origin_parse(broker->origin_parser, flow->refill.jobs[0].url,
+                     flow->refill.jobs[0].len, &number, text) == FAIL_OK)
+        hosts_name(broker, flow->origin, text);
 }
 
 static void

@@ -40,6 +40,8 @@ struct job {
     uint64_t unpaid;     // of these, a stream's whose credit is not back yet
     uint64_t mark;       // the hasher's `sent` when the last of it went there
     uint64_t first_mark; // ... when the first of it did
+    uint64_t begun_ms;   // when it was leased last
+    bool is_probe;       // LEASED: it goes first at its origin; politeness.h
     enum fail last_fail; // RETRY_WAIT: why
     // What FETCHED said (HASHING and later).
     uint64_t size;

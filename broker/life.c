@@ -30,6 +30,7 @@ static const enum job_state life[JOB_STATE_COUNT][EV_COUNT] = {
                          [EV_REFUSED]        = JOB_FAILED,
                          [EV_CANCELLED]      = JOB_CANCELLED },
     [JOB_QUEUED] =     { [EV_LEASED]         = JOB_LEASED,
+                         [EV_GIVEN_UP]       = JOB_FAILED,
                          [EV_CANCELLED]      = JOB_CANCELLED },
     [JOB_LEASED] =     { [EV_FETCHED]        = JOB_HASHING,
                          [EV_FAILED_SOFT]    = JOB_RETRY_WAIT,
@@ -225,8 +226,7 @@ unfile(struct broker *broker, struct job *job, enum job_state next,
         return;
     case JOB_LEASED:
         batch->fetching--;
-        origin_give_slot(job->flow->origin,
-                         (uint64_t)broker->config->parallel_max_host);
+        hosts_end(broker, job);
         if (next != JOB_HASHING)
             end_leases(broker, job, info);
         return;
@@ -266,7 +266,7 @@ file(struct broker *broker, struct job *job, enum job_state last,
         job->fetcher = info->fetcher;
         DL_APPEND2(info->fetcher->jobs, job, fetcher_prev, fetcher_next);
         info->fetcher->jobs_len++;
-        origin_take_slot(job->flow->origin);
+        hosts_begin(broker, job);
         session_add_job(broker, info->fetcher, job);
         return;
     case JOB_HASHING:

@@ -43,6 +43,7 @@ enum job_state {
     X(FAILED_SOFT, "its transfer failed, tries are left")                      \
     X(FAILED_HARD, "its transfer failed for good, or tries ran out")           \
     X(LEASE_LOST, "a worker was lost or gave it back; costs no try")           \
+    X(GIVEN_UP, "its host was given up; costs no try")                         \
     X(DUE, "its pause before the next try is over")                            \
     X(CANCELLED, "its batch was cancelled")
 
@@ -56,7 +57,7 @@ enum job_event {
 // What an event brings; only what the event needs is looked at.
 struct life_info {
     struct session *fetcher; // LEASED: who gets it
-    enum fail outcome;       // REFUSED, FAILED_HARD: the reason
+    enum fail outcome;       // REFUSED, FAILED_HARD, GIVEN_UP: the reason
     uint64_t due_ms;         // FAILED_SOFT: when to try again
     enum wire_abort reason;  // what workers are told when their lease ends
     // The worker that brought the event and needs no telling; or NULL.

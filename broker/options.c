@@ -1,4 +1,5 @@
 #include "broker/broker.h"
+#include "broker/group_key.h"
 #include "common/conf.h"
 #include "common/http.h"
 #include "common/log.h"
@@ -10,6 +11,17 @@
 const struct conf_option broker_schedule_options[] = {
     {"parallel-max-host", 0, CONF_INT, AT(parallel_max_host), "8", 1, 65535,
      "N", "Transfers at once from one origin, of all fetchers together."},
+    {"rate", 0, CONF_RATE, AT(rate), "0", 0, CONF_RATE_MAX, "N/UNIT",
+     "Transfers begun at one origin, of all fetchers together: 2/s, 30/m or "
+     "100/h (0: any number)."},
+    {"group-by", 0, CONF_CHOICE, AT(group_by), "origin", 0, 0, GROUP_BY,
+     "For whom the two limits above count: each origin, all origins of a host, "
+     "all hosts of a registrable domain, or all that answered from an "
+     "address."},
+    {"give-up-host", 0, CONF_SECONDS, AT(give_up_ms), "120", 0,
+     7 * 24 * 3600 * 1000, "SECONDS",
+     "Fails the URLs of a host that nobody could connect to for so long (0: "
+     "never)."},
     {"buffer-memory", 0, CONF_SIZE, AT(buffer_memory), "256M", 8 * MIB,
      1024 * 1024 * MIB, "SIZE",
      "Bytes of bodies that may be between fetchers and hashers."},

@@ -51,13 +51,13 @@ origin_parser_free(struct origin_parser **parser)
 }
 
 // FNV-1a, 64 bits (draft-eastlake-fnv, 2): spread enough for a table's key.
-static uint64_t
-hash_text(const char *text)
+uint64_t
+origin_hash(const char *text, size_t len)
 {
     uint64_t hash = UINT64_C(0xcbf29ce484222325);
 
-    for (; *text; text++) {
-        hash ^= (unsigned char)*text;
+    for (size_t i = 0; i < len; i++) {
+        hash ^= (unsigned char)text[i];
         hash *= UINT64_C(0x100000001b3);
     }
     return hash ? hash : 1;
@@ -172,7 +172,7 @@ origin_parse(struct origin_parser *parser, const char *url, size_t len,
     fail = read_parts(parser->handle, text);
     if (fail != FAIL_OK)
         return fail;
-    *out_origin = hash_text(text);
+    *out_origin = origin_hash(text, strlen(text));
     if (out_text)
         memcpy(out_text, text, ORIGIN_TEXT_MAX);
     if (plain) {

@@ -2,6 +2,7 @@
 
 #include "broker/agree.h"
 #include "broker/facts.h"
+#include "broker/hosts.h"
 #include "broker/lease.h"
 #include "broker/life.h"
 #include "broker/schedule.h"
@@ -132,6 +133,7 @@ relay_on_fetched(struct broker *broker, struct session *fetcher,
                                ? 0
                                : (uint32_t)item->facts.http_status;
         fetcher->is_doubtful = false;
+        hosts_on_fetched(broker, job, item);
         if (item->outcome != FAIL_OK) {
             on_failed(broker, fetcher, job, item);
             continue;
@@ -425,6 +427,8 @@ relabel(struct broker *broker, struct session *fetcher, struct session *hasher,
             continue;
         }
         out_segments[i].suite = (uint8_t)index;
+        if (!job->relayed)
+            hosts_on_bytes(broker, job);
         advance(job, hasher, segment);
         job->moved_ms = loop_now_ms(broker->loop);
         lease_renew(broker, job);

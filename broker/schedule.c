@@ -16,7 +16,6 @@ static size_t
 serve_batch(struct broker *broker, struct batch *batch, struct session *fetcher,
             size_t quantum)
 {
-    uint64_t running_max = (uint64_t)broker->config->parallel_max_host;
     struct life_info info = {.fetcher = fetcher};
     size_t served = 0;
 
@@ -28,13 +27,13 @@ serve_batch(struct broker *broker, struct batch *batch, struct session *fetcher,
         struct flow *flow = batch->ready;
 
         // The list is lazy: another batch may have taken the last slot.
-        flow_place(flow, running_max);
+        flow_place(broker, flow);
         if (flow->place != FLOW_READY)
             continue;
         (void)life_apply(broker, flow->queue, EV_LEASED, &info);
         served++;
         // To the back of the list, or out of it.
-        flow_place(flow, running_max);
+        flow_place(broker, flow);
         if (flow->place == FLOW_READY) {
             DL_DELETE(batch->ready, flow);
             DL_APPEND(batch->ready, flow);

@@ -3,6 +3,7 @@
 #define BROKER_STATE_H
 #include "broker/batch.h"
 #include "broker/broker.h"
+#include "broker/hosts.h"
 #include "broker/job.h"
 #include "broker/recovery.h"
 #include "broker/refusals.h"
@@ -26,7 +27,8 @@ struct broker {
     struct store *store;
     struct origin_parser *origin_parser;
     struct jobs jobs;         // all in memory
-    struct batches batches;   // unfinished batches, their flows, the origins
+    struct batches batches;   // unfinished batches and their flows
+    struct hosts hosts;       // the origins of these, and closed ones
     struct heap retries;      // jobs in RETRY_WAIT, by due time
     struct suspects suspects; // jobs that are to run alone
     struct sessions sessions; // fetchers and hashers

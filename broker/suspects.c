@@ -161,28 +161,51 @@ reserve(struct broker *broker, struct session *fetcher, struct session *hasher)
 
 // --- Running ---
 
+// Its origin is closed or parked: nothing is reserved for it meanwhile. One
+// whose origin is given up fails.
+static bool
+is_shut(struct broker *broker, struct job *job)
+{
+    uint64_t until_ms;
+
+    switch (hosts_state(broker, job->flow->origin, &until_ms)) {
+    case POLITENESS_OPEN:
+    case POLITENESS_PROBE:
+    case POLITENESS_WAIT:
+        return false;
+    case POLITENESS_CLOSED:
+    case POLITENESS_PARKED:
+        return true;
+    case POLITENESS_GIVEN_UP:
+        hosts_fail_job(broker, job);
+        return true;
+    }
+    return false;
+}
+
 // The suspect that is to run next. One whose origin has no free slot is given
 // out only when no other could run, and then waits for it: *out_has_slot.
 static struct job *
 find_next(struct broker *broker, bool *out_has_slot)
 {
     struct suspects *suspects = &broker->suspects;
-    uint64_t running_max = (uint64_t)broker->config->parallel_max_host;
+    size_t looks = suspects->len < LOOK_MAX ? suspects->len : LOOK_MAX;
     struct job *waits = NULL;
 
     *out_has_slot = false;
-    for (size_t i = 0; i < suspects->len && i < LOOK_MAX; i++) {
+    for (; looks && suspects->queue; looks--) {
         struct job *job = suspects->queue;
 
-        if (find_hasher(broker, &job->flow->batch->suite_name)) {
-            *out_has_slot = job->flow->origin->running < running_max;
-            if (*out_has_slot)
-                return job;
-            if (!waits)
-                waits = job;
-        }
         DL_DELETE(suspects->queue, job);
         DL_APPEND(suspects->queue, job);
+        if (is_shut(broker, job) ||
+            !find_hasher(broker, &job->flow->batch->suite_name))
+            continue;
+        *out_has_slot = place_may_begin(broker, job->flow->origin);
+        if (*out_has_slot)
+            return job;
+        if (!waits)
+            waits = job;
     }
     return waits;
 }

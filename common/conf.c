@@ -152,6 +152,7 @@ value_exit(const struct parse *parse, const struct conf_option *row,
         [CONF_SIZE] = "a size in bytes",
         [CONF_SECONDS] = "a number of seconds",
         [CONF_DAYS] = "a number of days",
+        [CONF_RATE] = "a number and its unit, as 2/s, 30/m or 100/h",
     };
     char low[CONF_VALUE_MAX];
     char high[CONF_VALUE_MAX];
@@ -242,6 +243,9 @@ set_value(struct slot *slot, const char *text, enum source source)
     case CONF_DAYS:
         err = conf_parse_days(text, &number);
         break;
+    case CONF_RATE:
+        err = conf_parse_rate(text, &number);
+        break;
     }
     if (err || number < row->lowest || number > row->highest)
         return -EINVAL;
@@ -267,6 +271,7 @@ clear_value(struct slot *slot)
     case CONF_SIZE:
     case CONF_SECONDS:
     case CONF_DAYS:
+    case CONF_RATE:
         *(int64_t *)slot->variable = 0;
         break;
     }
@@ -326,6 +331,7 @@ print_slot(const struct slot *slot)
     case CONF_SIZE:
     case CONF_SECONDS:
     case CONF_DAYS:
+    case CONF_RATE:
     default:
         text = conf_print_number(slot->row->type,
                                  *(const int64_t *)slot->variable, value);

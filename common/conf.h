@@ -21,6 +21,7 @@ enum conf_type {
     CONF_SIZE,    // int64_t bytes: 10, 64K, 2M, 1G (1024-based, as curl's)
     CONF_SECONDS, // int64_t milliseconds from seconds, decimals allowed ("2.5")
     CONF_DAYS,    // int64_t milliseconds from days, decimals allowed
+    CONF_RATE,    // int64_t thousandths an hour: 2/s, 30/m, 0.5/h; 0: no limit
 };
 
 struct conf_list {
@@ -80,6 +81,13 @@ void conf_fini(const struct conf_program *program, void *config);
 #define CONF_ENV_NAME_MAX 80
 const char *conf_env_name(const struct conf_option *row,
                           char name[CONF_ENV_NAME_MAX]);
+
+// The highest rate: a million a second.
+#define CONF_RATE_MAX (INT64_C(1000000) * 3600 * 1000)
+
+// Parses a rate as rows do; a unit is required, but for 0. Returns 0 or
+// -EINVAL.
+int conf_parse_rate(const char *text, int64_t *out_rate);
 
 // Parses a size, a number of seconds or of days as rows do. Returns 0 or
 // -EINVAL.

@@ -99,6 +99,39 @@ conf_parse_days(const char *text, int64_t *out_ms)
 }
 
 int
+conf_parse_rate(const char *text, int64_t *out_rate)
+{
+    static const struct {
+        char letter;
+        int64_t an_hour;
+    } units[] = {{'s', 3600}, {'m', 60}, {'h', 1}};
+    const char *slash = strchr(text, '/');
+    char number[CONF_VALUE_MAX];
+    int64_t thousandths;
+
+    if (strcmp(text, "0") == 0) {
+        *out_rate = 0;
+        return 0;
+    }
+    if (!slash || (size_t)(slash - text) >= sizeof(number) || !slash[1] ||
+        slash[2])
+        return -EINVAL;
+    memcpy(number, text, (size_t)(slash - text));
+    number[slash - text] = '\0';
+    if (conf_parse_seconds(number, &thousandths) != 0)
+        return -EINVAL;
+    for (size_t i = 0; i < sizeof(units) / sizeof(*units); i++) {
+        if (tolower((unsigned char)slash[1]) == units[i].letter) {
+            if (thousandths > CONF_RATE_MAX / units[i].an_hour)
+                return -EINVAL;
+            *out_rate = thousandths * units[i].an_hour;
+            return 0;
+        }
+    }
+    return -EINVAL;
+}
+
+int
 conf_parse_bool(const char *text, bool *out_value)
 {
     static const char *const words[] = {"0", "false", "no", "1", "true", "yes"};
@@ -138,6 +171,21 @@ print_seconds(int64_t ms, char text[CONF_VALUE_MAX])
     return text;
 }
 
+// In the first unit that needs no decimals.
+static const char *
+print_rate(int64_t rate, char text[CONF_VALUE_MAX])
+{
+    const char *unit = rate % 3600000 == 0 ? "/s"
+                       : rate % 60000 == 0 ? "/m"
+                                           : "/h";
+    int64_t an_hour = *(unit + 1) == 's' ? 3600 : *(unit + 1) == 'm' ? 60 : 1;
+
+    (void)print_seconds(rate / an_hour, text);
+    if (rate)
+        (void)strcat(text, unit);
+    return text;
+}
+
 const char *
 conf_print_number(enum conf_type type, int64_t value, char text[CONF_VALUE_MAX])
 {
@@ -147,6 +195,8 @@ conf_print_number(enum conf_type type, int64_t value, char text[CONF_VALUE_MAX])
         return print_seconds(value, text);
     if (type == CONF_DAYS)
         return print_seconds(value / DAY_S, text);
+    if (type == CONF_RATE)
+        return print_rate(value, text);
     (void)snprintf(text, CONF_VALUE_MAX, "%" PRId64, value);
     return text;
 }

@@ -14,8 +14,8 @@ int conf_parse_int(const char *text, int64_t *out_value);
 // 1/0/true/false/yes/no, capitals as well. Returns 0 or -EINVAL.
 int conf_parse_bool(const char *text, bool *out_value);
 
-// Writes a number of an INT, SIZE, SECONDS or DAYS row as a user would, and
-// returns text.
+// Writes a number of an INT, SIZE, SECONDS, DAYS or RATE row as a user would,
+// and returns text.
 const char *conf_print_number(enum conf_type type, int64_t value,
                               char text[CONF_VALUE_MAX]);
 

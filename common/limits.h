@@ -83,6 +83,10 @@
 // Seconds of a Retry-After: a server that asks for more is asked again after a
 // day.
 #define RETRY_AFTER_MAX_S (24 * 60 * 60)
+// Origins that nobody works at and that are remembered all the same, because
+// they are closed or parked: about 500 bytes each. Beyond it the next one is
+// forgotten, and asked as if for the first time when it comes back.
+#define HOSTS_KEPT_MAX 65536
 
 // --- Default ports (tcp://host without a port means the role's own) ---
 #define PORT_CLIENT 5550

@@ -32,7 +32,9 @@
       "it ran alone, after three losses, and its worker was lost")             \
     X(15, CANCELLED, "cancelled", false, "its batch was cancelled")            \
     X(16, DIGEST, "digest", false, "no hasher could compute the digest")       \
-    X(17, INTERNAL, "internal", true, "a worker ran out of something")
+    X(17, INTERNAL, "internal", true, "a worker ran out of something")         \
+    X(18, HOST_DOWN, "host_down", false,                                       \
+      "nobody could connect to its host for --give-up-host")
 
 enum fail {
 #define X(number, symbol, name, soft, meaning) FAIL_##symbol = (number),

@@ -49,6 +49,7 @@ world_new(int64_t parallel_max_host)
     assert_int_equal(loop_new(&broker->loop), 0);
     assert_int_equal(sessions_init(broker), 0);
     assert_int_equal(origin_parser_new(&broker->origin_parser), 0);
+    assert_int_equal(hosts_init(broker), 0);
     assert_int_equal(heap_reserve(&broker->retries, JOBS_MAX), 0);
     assert_int_equal(store_open(&(struct store_config){0}, broker->loop,
                                 &broker->store, why, sizeof(why)),
@@ -65,6 +66,7 @@ world_free(struct world *world)
     store_close(&broker->store);
     api_free(&broker->api);
     batches_fini(broker);
+    hosts_fini(broker);
     sessions_fini(broker);
     heap_fini(&broker->retries);
     origin_parser_free(&broker->origin_parser);
@@ -201,13 +203,13 @@ static inline void
 world_check(const struct world *world)
 {
     const struct batches *batches = &world->broker.batches;
-    const struct origin *origin, *next;
+    const struct group *group, *next;
 
     assert_true(world->broker.jobs.len <= JOBS_MAX);
     assert_true(batches->flows_len <= FLOWS_MAX);
-    HASH_ITER(hh, batches->origins, origin, next)
+    HASH_ITER(hh, world->broker.hosts.groups, group, next)
     {
-        assert_true(origin->running <=
+        assert_true(group->running <=
                     (uint64_t)world->config.parallel_max_host);
     }
 }
@@ -219,6 +221,7 @@ world_turn(struct world *world)
     struct broker *broker = &world->broker;
 
     (void)schedule_run_retries(broker);
+    (void)hosts_run(broker);
     schedule_run(broker);
     batches_refill(broker);
     api_flush(broker->api);

@@ -92,7 +92,7 @@ check_drained(struct scene *scene, uint64_t batch, uint64_t size)
     assert_int_equal(scene->broker->batches.len, 0);
     assert_int_equal(scene->broker->batches.flows_len, 0);
     assert_int_equal(scene->broker->batches.refills_out, 0);
-    assert_null(scene->broker->batches.origins);
+    assert_null(scene->broker->hosts.origins);
     assert_null(scene->broker->batches.hungry);
 }
 

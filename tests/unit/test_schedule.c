@@ -76,7 +76,7 @@ test_flows_take_turns(void **state)
     world_append(scene->world, batch, 1000, 4);
     load_only(scene);
     schedule_run(scene->broker);
-    HASH_ITER(hh, scene->broker->batches.origins, origin, next)
+    HASH_ITER(hh, scene->broker->hosts.origins, origin, next)
     {
         assert_int_equal(origin->running, 3);
     }
@@ -206,16 +206,16 @@ test_blocked_flows_wake(void **state)
     second = world_add_batch(scene->world, "second", "sha512", NULL);
     world_append(scene->world, second, 3, 1);
     world_settle(scene->world);
-    origin = scene->broker->batches.origins;
+    origin = scene->broker->hosts.origins;
     assert_int_equal(origin->running, 2);
     assert_int_equal(origin->flows_len, 2);
-    assert_non_null(origin->blocked);
+    assert_non_null(origin->group->line);
     assert_int_equal(count_ready(second), 0);
     finish_one(scene, &scene->fetcher);
     assert_int_equal(count_ready(second), 1);
     schedule_run(scene->broker);
     assert_int_equal(second->fetching, 1);
-    assert_non_null(origin->blocked);
+    assert_non_null(origin->group->line);
     scene_free(scene);
 }
 
@@ -233,7 +233,7 @@ test_lost_fetcher_frees_slots(void **state)
     assert_int_equal(batch->fetching, 8);
     peer_die(&scene->fetcher);
     assert_int_equal(batch->fetching, 0);
-    assert_int_equal(scene->broker->batches.origins->running, 0);
+    assert_int_equal(scene->broker->hosts.origins->running, 0);
     peer_leave(&scene->fetcher);
     peer_join(scene->world, &scene->fetcher, WIRE_FETCHER, 100);
     world_settle(scene->world);

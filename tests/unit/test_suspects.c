@@ -238,15 +238,15 @@ test_suspect_waits_for_a_slot(void **state)
     suspect = job_at(scene, 0);
     scene->world->config.parallel_max_host = 2;
     world_append(scene->world, scene->batch, 10, 1);
-    suspect->flow->origin->running += 2; // others' transfers
+    suspect->flow->origin->group->running += 2; // others' transfers
     peer_join(scene->world, &second, WIRE_FETCHER, 10);
     world_settle(scene->world);
     assert_int_equal(suspect->state, JOB_QUEUED);
-    suspect->flow->origin->running--;
+    suspect->flow->origin->group->running--;
     world_settle(scene->world);
     assert_int_equal(suspect->state, JOB_LEASED);
     assert_int_equal(scene->batch->fetching, 1);
-    suspect->flow->origin->running--;
+    suspect->flow->origin->group->running--;
     (void)life_apply(scene->broker, suspect, EV_LEASE_LOST, &info);
     peer_leave(&second);
     scene_free(scene);

@@ -170,7 +170,7 @@ static const struct {
     {"[7,[]]", "too few or too many entries"},
     {"[7,[1025*[1,1,0,5,{}]]]", "too few or too many entries"},
     {"[7,[[1,1,0,5]]]", "an entry's shape"},
-    {"[7,[[1,1,18,5,{}]]]", "unknown outcome"},
+    {"[7,[[1,1,99,5,{}]]]", "unknown outcome"},
     {"[7,[[1,1,0,4611686018427387905,{}]]]", "size out of range"},
     {"[7,[[1,1,0,5,[]]]]", "facts: no map"},
     {"[7,[[1,1,0,5,{13:1}]]]", "facts: unknown key"},

@@ -1,0 +1,184 @@
+#include "broker/politeness.h"
+
+#include "common/limits.h"
+
+#include <stdlib.h>
+
+static uint64_t
+with_jitter(uint64_t pause_ms, unsigned *seed)
+{
+    return pause_ms +
+           (uint64_t)rand_r(seed) % (pause_ms / POLITENESS_JITTER + 1);
+}
+
+enum politeness_state
+politeness_state(const struct politeness *politeness, uint64_t give_up_ms,
+                 uint64_t now_ms, uint64_t *out_until_ms)
+{
+    uint64_t since_ms = politeness->parked_since_ms, give_up_at_ms;
+
+    *out_until_ms = UINT64_MAX;
+    if (now_ms < politeness->closed_until_ms) {
+        *out_until_ms = politeness->closed_until_ms;
+        return POLITENESS_CLOSED;
+    }
+    if (since_ms && now_ms < politeness->parked_until_ms) {
+        *out_until_ms = politeness->parked_until_ms;
+        if (!give_up_ms)
+            return POLITENESS_PARKED;
+        give_up_at_ms = since_ms + give_up_ms;
+        if (now_ms >= give_up_at_ms)
+            return POLITENESS_GIVEN_UP;
+        if (give_up_at_ms < *out_until_ms)
+            *out_until_ms = give_up_at_ms;
+        return POLITENESS_PARKED;
+    }
+    if (!politeness->is_probed)
+        return POLITENESS_OPEN;
+    return politeness->has_probe ? POLITENESS_WAIT : POLITENESS_PROBE;
+}
+
+// --- Closed ---
+
+static uint64_t
+incident_pause_ms(struct politeness *politeness, uint64_t now_ms)
+{
+    uint64_t pause_ms = POLITENESS_CLOSED_FIRST_MS;
+
+    if (now_ms >= politeness->closed_until_ms + POLITENESS_QUIET_MS)
+        politeness->incidents = 0;
+    for (uint32_t i = 0;
+         i < politeness->incidents && pause_ms < POLITENESS_CLOSED_MAX_MS; i++)
+        pause_ms *= 2;
+    politeness->incidents++;
+    return pause_ms < POLITENESS_CLOSED_MAX_MS ? pause_ms
+                                               : POLITENESS_CLOSED_MAX_MS;
+}
+
+static uint64_t
+told_ms(uint64_t retry_after_s)
+{
+    if (retry_after_s > RETRY_AFTER_MAX_S)
+        retry_after_s = RETRY_AFTER_MAX_S;
+    return retry_after_s * 1000 < POLITENESS_TOLD_MIN_MS
+               ? POLITENESS_TOLD_MIN_MS
+               : retry_after_s * 1000;
+}
+
+static enum politeness_change
+close_it(struct politeness *politeness, const struct politeness_news *news,
+         uint64_t now_ms, unsigned *seed)
+{
+    bool is_told = news->retry_after_s != UINT64_MAX;
+    uint64_t until_ms = now_ms;
+
+    if (is_told)
+        until_ms += told_ms(news->retry_after_s);
+    else if (!politeness->closed_ms || news->begun_ms > politeness->closed_ms)
+        until_ms += with_jitter(incident_pause_ms(politeness, now_ms), seed);
+    // else: it was asked before it closed, so this is the same incident.
+    politeness->is_probed = true;
+    if (until_ms <= politeness->closed_until_ms || until_ms == now_ms)
+        return POLITENESS_NOTHING; // what was told first holds
+    politeness->closed_ms = now_ms;
+    politeness->closed_until_ms = until_ms;
+    politeness->closed_status = (uint32_t)news->http_status;
+    politeness->is_told = is_told;
+    return POLITENESS_SHUT;
+}
+
+// --- Parked ---
+
+// Whatever else goes wrong, the origin was there, or it was our own fault.
+static bool
+is_no_connection(const struct politeness_news *news)
+{
+    return news->outcome == FAIL_DNS || news->outcome == FAIL_CONNECT ||
+           news->outcome == FAIL_TLS ||
+           (news->outcome == FAIL_TIMEOUT && !news->is_connected);
+}
+
+static enum politeness_change
+note_failure(struct politeness *politeness, const struct politeness_news *news,
+             uint64_t now_ms, unsigned *seed)
+{
+    if (politeness->failures < UINT32_MAX)
+        politeness->failures++;
+    if (politeness->failures < POLITENESS_FAILURES_MAX)
+        return POLITENESS_NOTHING;
+    if (!politeness->parked_since_ms) {
+        politeness->parked_since_ms = now_ms;
+        politeness->pause_ms = POLITENESS_PARKED_FIRST_MS;
+    } else if (news->begun_ms <= politeness->parked_ms) {
+        return POLITENESS_NOTHING; // it was tried before it was parked
+    } else {
+        politeness->pause_ms *= 2;
+        if (politeness->pause_ms > POLITENESS_PARKED_MAX_MS)
+            politeness->pause_ms = POLITENESS_PARKED_MAX_MS;
+    }
+    politeness->parked_ms = now_ms;
+    politeness->parked_until_ms =
+        now_ms + with_jitter(politeness->pause_ms, seed);
+    politeness->is_probed = true;
+    return POLITENESS_PARK;
+}
+
+static void
+end_parking(struct politeness *politeness)
+{
+    politeness->failures = 0;
+    politeness->parked_since_ms = 0;
+    politeness->parked_until_ms = 0;
+}
+
+enum politeness_change
+politeness_note(struct politeness *politeness,
+                const struct politeness_news *news, uint64_t now_ms,
+                unsigned *seed)
+{
+    bool was_parked = politeness->parked_since_ms != 0;
+
+    if (is_no_connection(news))
+        return note_failure(politeness, news, now_ms, seed);
+    if (!news->is_connected)
+        return POLITENESS_NOTHING;
+    end_parking(politeness);
+    if (news->http_status == 429 || news->http_status == 503)
+        return close_it(politeness, news, now_ms, seed);
+    // What was asked before it closed says nothing of how it is now.
+    if (!politeness->is_probed ||
+        (politeness->closed_ms && news->begun_ms <= politeness->closed_ms))
+        return was_parked ? POLITENESS_BACK : POLITENESS_NOTHING;
+    politeness->is_probed = false;
+    return POLITENESS_BACK;
+}
+
+// --- One goes first ---
+
+bool
+politeness_begin(struct politeness *politeness)
+{
+    if (!politeness->is_probed)
+        return false;
+    politeness->has_probe = true;
+    return true;
+}
+
+void
+politeness_end_probe(struct politeness *politeness)
+{
+    politeness->has_probe = false;
+}
+
+uint64_t
+politeness_forget_ms(const struct politeness *politeness)
+{
+    uint64_t closed_ms = politeness->closed_until_ms;
+    uint64_t parked_ms = politeness->parked_until_ms;
+
+    if (closed_ms && politeness->incidents)
+        closed_ms += POLITENESS_QUIET_MS;
+    if (parked_ms)
+        parked_ms += POLITENESS_PARKED_MAX_MS;
+    return closed_ms > parked_ms ? closed_ms : parked_ms;
+}

@@ -1,0 +1,206 @@
+"""How hosts are treated that ask for a pause, are down, or have a limit."""
+import contextlib
+import json
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+from harness import (GIVE_UP_S, HERE, OddOrigin, free_port, started_client,
+                     urlsum, wait_until)
+
+# What was under way when a host closed may still arrive for so long.
+UNDER_WAY_S = 1
+
+
+class PoliteOrigin(OddOrigin):
+    """polite_origin.py as a process."""
+
+    def __init__(self, *addresses):
+        self.process = subprocess.Popen(
+            [sys.executable, "-B", str(HERE / "polite_origin.py"), *addresses],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.port = int(self.process.stdout.readline().split("=")[1])
+        self.base = f"http://127.0.0.1:{self.port}"
+
+    def log(self, has=""):
+        """[(seconds, address, path, status)] of requests whose path has it."""
+        return [row for row in json.loads(self.get("log")) if has in row[2]]
+
+
+@pytest.fixture
+def polite():
+    """Makes such hosts."""
+    origins = []
+
+    def make(*addresses):
+        origins.append(PoliteOrigin(*addresses))
+        return origins[-1]
+
+    yield make
+    for origin in origins:
+        origin.end()
+
+
+@pytest.fixture
+def pair(new_fleet):
+    """Two fetchers; the broker is to be started."""
+    def make(*args):
+        fleet = new_fleet()
+        fleet.start_broker(*args)
+        fleet.start_hasher()
+        fleet.start_fetcher()
+        fleet.start_fetcher()
+        return fleet
+    return make
+
+
+def get(fleet, urls, *args, codes=(0,)):
+    """url -> record."""
+    records = fleet.client("get", "--format", "jsonl", *args, "-i", "-",
+                           stdin="\n".join(urls), codes=codes).records()
+    assert len(records) == len(urls)
+    return {record["url"]: record for record in records}
+
+
+def check_pause(log, pause_s):
+    """Nobody asked between the first refusal and the end of its pause."""
+    closed = min(row[0] for row in log if row[3] != 200)
+    late = [row[0] - closed for row in log
+            if UNDER_WAY_S < row[0] - closed < pause_s]
+    assert not late, f"asked {late} s after it closed for {pause_s} s"
+    assert max(row[0] for row in log) - closed >= pause_s
+
+
+@pytest.mark.parametrize("value,status", [
+    ("4", 429), ("4", 503), ("date14", 429), ("date24", 503), ("date34", 429)])
+def test_retry_after(pair, polite, value, status):
+    """Closes the host for both fetchers, and charges who got the answer."""
+    host, other = polite(), polite()
+    fleet = pair("--parallel-max-host", "4")
+    busy = [host.url(f"busy/it/1/{status}/{value}/{n}") for n in range(60)]
+    quick = [other.url(f"ok/{n}") for n in range(60)]
+    with started_client("get", "-i", "-", stdin=-1, broker=fleet.endpoints[
+            "client"]) as client:
+        client.stdin.write("\n".join(busy + quick).encode())
+        client.stdin.close()
+        wait_until(lambda: len(other.log()) == 60, "the others")
+        assert len(host.log()) < 60, "it was not closed"
+        (batch,) = [line.split()[0] for line in fleet.client(
+            "status", "--unfinished").lines[1:]]
+        text = "\n".join(fleet.client("status", batch, "--stuck").lines)
+        assert f"http {status}; again in" in text, text
+        assert f"its host answered {status} with Retry-After" in text, text
+        assert client.wait(GIVE_UP_S) == 0
+    # A date has whole seconds.
+    check_pause(host.log(), 3 if value.startswith("date") else 4)
+    records = fleet.client("results", batch, "--format", "jsonl").records()
+    assert sorted(record["attempts"] for record in records) == [1] * 119 + [2]
+
+
+def test_without_retry_after(pair, polite):
+    """A minute, and it doubles; here only what is said of it."""
+    host, other = polite(), polite()
+    fleet = pair()
+    urls = [host.url(f"busy/it/1000/503//{n}") for n in range(50)]
+    (batch,) = fleet.client("submit", "--retry", "9", "-i", "-", stdin="\n".join(
+        urls + [other.url(f"ok/{n}") for n in range(50)])).lines
+    (line,) = fleet.broker.wait_event("host.closed")
+    assert 60000 <= int(line.split("for_ms=")[1].split()[0]) <= 66000
+    assert "incident=1" in line
+    wait_until(lambda: fleet.status(batch)["done"] == 50, "the others")
+    time.sleep(2)
+    assert len(host.log()) <= 8, "it was asked while it was closed"
+    assert len(fleet.broker.events("host.closed")) == 1
+
+
+def test_others_statuses_close_nothing(pair, polite):
+    host = polite()
+    fleet = pair()
+    for status in (403, 500, 502, 504):
+        urls = [host.url(f"busy/x{status}/1000/{status}/60/{n}")
+                for n in range(20)]
+        records = get(fleet, urls, "--retry", "0", codes=(1,))
+        assert {record["http_status"] for record in records.values()} == \
+            {status}
+    assert not fleet.broker.events("host.closed")
+
+
+def test_garbage_is_no_time(pair, polite):
+    """Counts as no Retry-After at all."""
+    host = polite()
+    fleet = pair()
+    get(fleet, [host.url("busy/it/1/429/2s")], "--retry", "0", codes=(1,))
+    (line,) = fleet.broker.wait_event("host.closed")
+    assert "retry_after=0" in line
+
+
+def test_redirected(pair, polite):
+    """Who answered is closed, not who sent there."""
+    host, target = polite(), polite()
+    fleet = pair()
+    path = f"to/{target.port}/busy/it/1/429/3"
+    urls = [host.url(f"{path}/{n}") for n in range(3)]
+    quick = [host.url(f"ok/{n}") for n in range(100)]
+    get(fleet, urls + quick)
+    (line,) = fleet.broker.events("host.closed")
+    assert f":{target.port}\" " in line
+    closed = min(row[0] for row in target.log() if row[3] == 429)
+    assert max(row[0] for row in host.log("ok")) - closed < 3
+
+
+# --- Down ---
+
+def test_dead_host_fails_fast(pair, polite):
+    """A few tries, then a reason; nobody else waits for it."""
+    other = polite()
+    fleet = pair("--give-up-host", "3")
+    port = free_port()
+    dead = [f"http://127.0.0.1:{port}/{n}" for n in range(2000)]
+    quick = [other.url(f"ok/{n}") for n in range(100)]
+    records = get(fleet, dead + quick, codes=(1,))
+    assert all(records[url]["outcome"] == "ok" for url in quick)
+    outcomes = [records[url]["outcome"] for url in dead]
+    assert set(outcomes) == {"connect", "host_down"}
+    assert outcomes.count("connect") <= 10
+    down = next(record for record in records.values()
+                if record["outcome"] == "host_down")
+    assert down["attempts"] == 0
+    assert "could not be connected to for 3 s" in down["message"]
+    assert "connect" in down["message"]
+    fleet.broker.wait_event("host.given_up")
+
+
+def test_host_that_comes_back(pair, polite):
+    """One transfer at a time tries; when it succeeds, all go on."""
+    fleet = pair()
+    port = free_port()
+    urls = [f"http://127.0.0.1:{port}/?{n}" for n in range(100)]
+    with started_client("get", "--format", "jsonl", "-i", "-", stdin=-1,
+                        broker=fleet.endpoints["client"]) as client:
+        client.stdin.write("\n".join(urls).encode())
+        client.stdin.close()
+        fleet.broker.wait_event("host.parked")
+        with PoliteServerAt(port):
+            fleet.broker.wait_event("host.back")
+            records = [json.loads(line) for line in client.stdout]
+            assert client.wait(GIVE_UP_S) == 1
+    outcomes = [record["outcome"] for record in records]
+    assert outcomes.count("connect") <= 8
+    assert outcomes.count("ok") == 100 - outcomes.count("connect")
+
+
+@contextlib.contextmanager
+def PoliteServerAt(port):
+    """nothing but 200 at that port"""
+    process = subprocess.Popen(
+        [sys.executable, "-B", "-m", "http.server", "--bind", "127.0.0.1",
+         "--directory", "/usr/share/doc", str(port)],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait(10)
