@@ -185,6 +185,7 @@ put_range(const struct conf_option *row, FILE *out)
     case CONF_SIZE:
     case CONF_SECONDS:
     case CONF_DAYS:
+    case CONF_RATE:
         break;
     case CONF_BOOL:
     case CONF_STRING:
