@@ -18,7 +18,7 @@ const struct conf_option broker_schedule_options[] = {
      "For whom the two limits above count: each origin, all origins of a host, "
      "all hosts of a registrable domain, or all that answered from an "
      "address."},
-    {"give-up-host", 0, CONF_SECONDS, AT(give_up_ms), "120", 0,
+    {"give-up-host", 0, CONF_SECONDS, AT(give_up_ms), "60", 0,
      7 * 24 * 3600 * 1000, "SECONDS",
      "Fails the URLs of a host that nobody could connect to for so long (0: "
      "never)."},

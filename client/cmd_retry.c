@@ -52,8 +52,8 @@ const struct conf_program cmd_retry_program = {
         "work as before.\n\n"
         "Kinds: dns, connect, timeout, tls, redirects, http (any status), "
         "404, 503, 4xx, 5xx (and so on), cut, protocol, too_large, "
-        "blocked_address, worker_lost, digest, internal, invalid_url, "
-        "url_too_long, scheme.\n\n"
+        "blocked_address, host_down, worker_lost, digest, internal, "
+        "invalid_url, url_too_long, scheme.\n\n"
         "Exit codes: 0, also when nothing had failed so; 2 usage, no such "
         "batch, or it is open or cancelled; 3 no broker.",
     .tables = tables,

@@ -132,7 +132,7 @@ def module_fleet(tmp_path_factory, nginx):
     """One fleet for all tests of a module that break nothing."""
     ours = harness.Fleet(tmp_path_factory.mktemp("fleet"))
     try:
-        ours.start_broker()
+        ours.start_broker("--give-up-host", "1")
         ours.start_hasher("--threads", "2")
         ours.start_fetcher("--cacert", nginx.ca)
         yield ours

@@ -247,11 +247,11 @@ def finished(api, client, urls, **options):
 
 def test_retry_remove_and_waiting(api, client, origin):
     error = api.Error
-    urls = [origin.url(f"flaky/api-{n}/1/503").encode() for n in range(3000)]
+    urls = [origin.url(f"flaky/api-{n}/1/502").encode() for n in range(3000)]
     batch = finished(api, client, urls)
     # Two at once: each failure goes back once.
     for _ in range(2):
-        client.send(retry=api.RetryBatch(batch=batch, only=["503", "dns"]))
+        client.send(retry=api.RetryBatch(batch=batch, only=["502", "dns"]))
     replies = [client.receive().batch for _ in range(2)]
     assert sum(reply.requeued for reply in replies) == 3000
     assert not any(reply.finished_ms for reply in replies)

@@ -12,7 +12,7 @@ import pytest
 
 import origin as odd
 from conftest import SIZES
-from harness import file_digests, free_port, sha512
+from harness import OddOrigin, file_digests, free_port, sha512
 
 
 def jsonl(mode, *args, codes=(0, 1), **more):
@@ -121,9 +121,17 @@ def test_failures(mode, nginx, origin, deaf):
     assert long_url.startswith(url) and len(url) > 1000
 
 
-def test_http_statuses(mode, origin):
+@pytest.fixture
+def own_origin():
+    """One that may be closed for a while."""
+    server = OddOrigin()
+    yield server
+    server.end()
+
+
+def test_http_statuses(mode, own_origin):
     codes = (400, 401, 403, 404, 410, 429, 500, 503)
-    urls = {origin.url(f"status/{code}"): code for code in codes}
+    urls = {own_origin.url(f"status/{code}"): code for code in codes}
     records = jsonl(mode, "--retry", "0", *urls, codes=(1,))
     for url, code in urls.items():
         assert records[url]["http_status"] == code
@@ -354,9 +362,9 @@ def test_no_broker(nginx):
 @pytest.mark.parametrize("retry", [0, 1, 2])
 def test_tries_of_a_failure(mode, origin, retry):
     """--retry N: N further tries, then the last failure is the record."""
-    url = origin.url(f"flaky/{mode.name}-{retry}/{retry + 1}/503")
+    url = origin.url(f"flaky/{mode.name}-{retry}/{retry + 1}/502")
     (record,) = jsonl(mode, "--retry", retry, url, codes=(1,)).values()
-    assert record["http_status"] == 503
+    assert record["http_status"] == 502
     assert record["attempts"] == retry + 1
     assert origin.stats()["by_path"][f"/flaky/{mode.name}-{retry}/"
-                                     f"{retry + 1}/503"] == retry + 1
+                                     f"{retry + 1}/502"] == retry + 1

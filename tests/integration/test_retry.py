@@ -22,14 +22,14 @@ def outcomes(fleet, batch, *args, codes=(0, 1)):
 def test_retry_makes_good(module_fleet, origin):
     """Every failure that is good now gets its digest; nothing is fetched a
     second time that was good, and each line has one record."""
-    flaky = [origin.url(f"flaky/retry-{n}/2/503") for n in range(30)]
+    flaky = [origin.url(f"flaky/retry-{n}/2/502") for n in range(30)]
     good = [origin.url(f"gen/1000/{n}/retry") for n in range(30)]
     batch = submit(module_fleet, [url for pair in zip(flaky, good)
                                   for url in pair], "--retry", "0")
     module_fleet.client("wait", batch, codes=(1,))
     assert module_fleet.status(batch)["failed"] == 30
     assert counts(module_fleet.client("retry", batch, "--only", "5xx")) == 30
-    module_fleet.client("wait", batch, codes=(1,)) # the second 503 of each
+    module_fleet.client("wait", batch, codes=(1,)) # the second 502 of each
     assert counts(module_fleet.client("retry", batch)) == 30
     module_fleet.client("wait", batch)
     status = module_fleet.status(batch)
@@ -42,14 +42,14 @@ def test_retry_makes_good(module_fleet, origin):
     assert [record["seq"] for record in ordered] == list(range(60))
     by_path = origin.stats()["by_path"]
     assert all(by_path[f"/gen/1000/{n}/retry"] == 1 for n in range(30))
-    assert all(by_path[f"/flaky/retry-{n}/2/503"] == 3 for n in range(30))
+    assert all(by_path[f"/flaky/retry-{n}/2/502"] == 3 for n in range(30))
     got = module_fleet.client("retry", batch)
     assert "nothing to retry: no URL has failed" in got.stderr.decode()
 
 
 def test_retry_only(module_fleet, nginx, origin):
     urls = {nginx.url("x"): None, origin.url("status/404"): "404",
-            origin.url("status/503"): "503", "http://127.0.0.1:1/": "connect",
+            origin.url("status/502"): "502", "http://127.0.0.1:1/": "connect",
             "nonsense": "invalid_url"}
     batch = submit(module_fleet, urls, "--retry", "0")
     module_fleet.client("wait", batch, codes=(1,))
@@ -91,8 +91,8 @@ def test_retry_of_a_running_batch(module_fleet, origin):
     """A batch whose other URLs are still under way at the same host: none of
     them is fetched twice."""
     gates = [origin.url(f"gate/running/2000/{n}") for n in range(5)]
-    batch = submit(module_fleet, [origin.url("flaky/running/1/503"), *gates,
-                                  origin.url("flaky/running2/1/503")],
+    batch = submit(module_fleet, [origin.url("flaky/running/1/502"), *gates,
+                                  origin.url("flaky/running2/1/502")],
                    "--retry", "0")
     wait_until(lambda: module_fleet.status(batch)["failed"] == 2, "failures")
     assert counts(module_fleet.client("retry", batch)) == 2
@@ -110,7 +110,7 @@ def test_retry_survives_the_broker(new_fleet, origin):
     fleet.start_broker()
     fleet.start_hasher()
     fetcher = fleet.start_fetcher()
-    urls = [origin.url(f"flaky/killed-{n}/1/503") for n in range(50)]
+    urls = [origin.url(f"flaky/killed-{n}/1/502") for n in range(50)]
     batch = submit(fleet, urls, "--retry", "0")
     fleet.client("wait", batch, codes=(1,))
     fetcher.stop()
@@ -125,13 +125,13 @@ def test_retry_survives_the_broker(new_fleet, origin):
 
 
 def test_results_follow_a_retried_batch(module_fleet, origin):
-    batch = submit(module_fleet, [origin.url("flaky/follow-retried/1/503")],
+    batch = submit(module_fleet, [origin.url("flaky/follow-retried/1/502")],
                    "--retry", "0")
     module_fleet.client("wait", batch, codes=(1,))
     module_fleet.client("retry", batch)
     got = module_fleet.client("results", batch, "--follow")
     assert len(got.lines) == 1
-    assert "503" not in got.stderr.decode()
+    assert "502" not in got.stderr.decode()
 
 
 def test_rm(module_fleet, nginx, origin):
@@ -161,14 +161,14 @@ def stuck(fleet, batch):
 
 def test_stuck(module_fleet, origin):
     gated = origin.url("gate/stuck/1000/1")
-    again = origin.url("status/503")
+    again = origin.url("status/502")
     batch = submit(module_fleet, [gated, again, origin.url("gen/1/1/stuck")])
     rows = wait_until(
         lambda: (lambda rows: rows if again in rows and gated in rows and
                  rows[again]["state"] == "RETRY_WAIT" and
                  rows[gated]["state"] == "LEASED" else None)
         (stuck(module_fleet, batch)), "both states")
-    assert re.fullmatch(r"http 503; again in \d+ s", rows[again]["why"])
+    assert re.fullmatch(r"http 502; again in \d+ s", rows[again]["why"])
     assert rows[again]["attempts"] >= 1 and rows[again]["due_ms"] > 0
     assert rows[gated]["fetcher"].startswith("fetcher-")
     assert rows[gated]["seq"] == 0
