@@ -69,18 +69,15 @@ refuse_key(struct access *access, enum access_role role, const char *key,
            const zmq_msg_t *peer)
 {
     const struct keyring_key *other = NULL;
-    char address[64], shown[KEY_CHARS * 4 + 3], more[sizeof(shown) + 300];
+    char address[64];
 
     for (int i = 0; i < ACCESS_ROLES && !other; i++)
         other = keyring_find(access->keyring, (enum access_role)i, key);
     (void)snprintf(address, sizeof(address), "%.*s", (int)zmq_msg_size(peer),
                    (const char *)zmq_msg_data((zmq_msg_t *)peer));
-    (void)snprintf(more, sizeof(more), "key=%s name=%s",
-                   log_escape(key, strlen(key), shown, sizeof(shown)),
-                   other ? other->label : "\"\"");
     refusals_note(&access->broker->refusals, role,
                   other ? REFUSAL_WRONG_ROLE : REFUSAL_UNKNOWN_KEY, address,
-                  more);
+                  key, other ? other->label : NULL);
 }
 
 static bool
@@ -199,7 +196,6 @@ access_admits(struct broker *broker, enum access_role role,
               const struct frames *frames)
 {
     const char *key, *address;
-    char shown[KEY_CHARS * 4 + 3], more[sizeof(shown) + 8];
 
     if (!broker->access)
         return true;
@@ -207,10 +203,8 @@ access_admits(struct broker *broker, enum access_role role,
     if (access_find(broker->access, role, key))
         return true;
     address = zmq_msg_gets(&frames->parts[frames->len - 1], "Peer-Address");
-    (void)snprintf(more, sizeof(more), "key=%s",
-                   log_escape(key, strlen(key), shown, sizeof(shown)));
     refusals_note(&broker->refusals, role, REFUSAL_REMOVED_KEY,
-                  address ? address : "", more);
+                  address ? address : "", key, NULL);
     guard_cut(guard_of(broker, role), guard_connection(frames), UINT64_MAX,
               "its key is not in the list any more");
     return false;
@@ -237,10 +231,11 @@ log_added(void *arg, enum access_role role, const struct keyring_key *key)
 static void
 log_troubles(const struct keyring *keyring)
 {
-    const char *trouble;
+    const struct keyring_trouble *trouble;
 
     for (size_t i = 0; (trouble = keyring_trouble(keyring, i)); i++)
-        log_warn("keys.bad_file", "%s", trouble);
+        log_warn("keys.bad_file", "file=%s error=\"%s\"", trouble->file,
+                 trouble->error);
 }
 
 static void

@@ -2,6 +2,7 @@
 #ifndef BROKER_BROKER_H
 #define BROKER_BROKER_H
 #include "common/conf.h"
+#include "common/log_conf.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -27,8 +28,8 @@ struct broker_config {
     int64_t ttl_ms;        // silence after which a worker is lost
     int64_t grace_ms;      // for draining
     int64_t keep_ms;       // how long finished batches stay; 0: for ever
-    const char *log_level;
-    const char *http; // where /metrics and so on are served; NULL: nowhere
+    struct log_config log; // of log_options
+    const char *http;      // where /metrics and so on are served; NULL: nowhere
 };
 
 // Offsets are of struct broker_config; NULL-ended. broker_schedule_options:
@@ -36,7 +37,7 @@ struct broker_config {
 // what an embedded run offers as well. broker_options: the program's own:
 // --client-bind, --fetcher-bind, --hasher-bind, --key-file, --authorized,
 // --insecure, --store, --keep, --ttl,
-// --grace, --log-level, --http.
+// --grace, --http.
 extern const struct conf_option broker_schedule_options[];
 extern const struct conf_option broker_options[];
 

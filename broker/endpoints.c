@@ -104,6 +104,7 @@ bind_router(struct broker *broker, void *zmq, const struct listener *listener,
             void **out_socket, struct guard **out_guard)
 {
     void *socket = zmq_socket(zmq, ZMQ_ROUTER);
+    char shown[ENDPOINT_MAX * 2];
     int err;
 
     *out_socket = socket;
@@ -116,7 +117,9 @@ bind_router(struct broker *broker, void *zmq, const struct listener *listener,
     if (!err && strncmp(listener->endpoint, "inproc:", 7) != 0)
         err = guard_new(broker->loop, zmq, socket, &listener->guard, out_guard);
     if (err || zmq_bind(socket, listener->endpoint)) {
-        log_error("broker.bind", "endpoint=%s error=\"%s\"", listener->endpoint,
+        log_error("broker.bind", "endpoint=%s error=\"%s\"",
+                  log_escape(listener->endpoint, strlen(listener->endpoint),
+                             shown, sizeof(shown)),
                   zmq_strerror(zmq_errno()));
         return 3;
     }
@@ -132,7 +135,7 @@ on_unheard(void *arg, enum access_role role, bool is_wrong_proof,
 
     refusals_note(&broker->refusals, role,
                   is_wrong_proof ? REFUSAL_WRONG_PROOF : REFUSAL_NO_KEY,
-                  address, "");
+                  address, NULL, NULL);
 }
 
 static void
@@ -190,6 +193,7 @@ endpoints_bind(struct broker *broker, void *zmq, void **out_client)
                                     &broker->sessions.hasher_socket};
     struct guard **guards[ACCESS_ROLES] = {
         &broker->client_guard, &broker->fetcher_guard, &broker->hasher_guard};
+    char shown[ENDPOINT_MAX * 2];
     int code = 0;
 
     describe(broker, listeners);
@@ -198,9 +202,9 @@ endpoints_bind(struct broker *broker, void *zmq, void **out_client)
 
         if (endpoint_resolve(listener->bind, listener->port,
                              listener->endpoint) != 0) {
-            log_error("broker.bind",
-                      "endpoint=\"%s\" error=\"not an endpoint\"",
-                      listener->bind);
+            log_error("broker.bind", "endpoint=%s error=\"not an endpoint\"",
+                      log_escape(listener->bind, strlen(listener->bind), shown,
+                                 sizeof(shown)));
             return 2;
         }
         code = access_check_reach(broker, listener->role, listener->endpoint);

@@ -10,7 +10,6 @@
 #include <uthash.h>
 
 #define PATH_BYTES 4096
-#define TROUBLE_BYTES 512
 
 struct entry {
     struct keyring_key key;
@@ -19,7 +18,7 @@ struct entry {
 
 struct keyring {
     struct entry *entries[ACCESS_ROLES];
-    char (*troubles)[TROUBLE_BYTES]; // KEYRING_TROUBLES_MAX, or NULL: none
+    struct keyring_trouble *troubles; // KEYRING_TROUBLES_MAX, or NULL: none
     size_t troubles_len;
 };
 
@@ -28,18 +27,18 @@ struct keyring {
 static int
 note_trouble(struct keyring *keyring, const char *path, const char *why)
 {
-    char shown[256];
-    char *line;
+    struct keyring_trouble *trouble;
 
     if (!keyring->troubles)
-        keyring->troubles = calloc(KEYRING_TROUBLES_MAX, TROUBLE_BYTES);
+        keyring->troubles =
+            calloc(KEYRING_TROUBLES_MAX, sizeof(*keyring->troubles));
     if (!keyring->troubles)
         return -ENOMEM;
     if (keyring->troubles_len < KEYRING_TROUBLES_MAX) {
-        line = keyring->troubles[keyring->troubles_len];
-        (void)snprintf(line, TROUBLE_BYTES, "file=%s error=\"%s\"",
-                       log_escape(path, strlen(path), shown, sizeof(shown)),
-                       why);
+        trouble = &keyring->troubles[keyring->troubles_len];
+        (void)log_escape(path, strlen(path), trouble->file,
+                         sizeof(trouble->file));
+        (void)snprintf(trouble->error, sizeof(trouble->error), "%s", why);
     }
     keyring->troubles_len++;
     return 0;
@@ -206,11 +205,11 @@ keyring_troubles(const struct keyring *keyring)
     return keyring->troubles_len;
 }
 
-const char *
+const struct keyring_trouble *
 keyring_trouble(const struct keyring *keyring, size_t n)
 {
     return n < keyring->troubles_len && n < KEYRING_TROUBLES_MAX
-               ? keyring->troubles[n]
+               ? &keyring->troubles[n]
                : NULL;
 }
 
@@ -250,7 +249,8 @@ keyring_is_same(const struct keyring *a, const struct keyring *b)
     if (a->troubles_len != b->troubles_len)
         return false;
     for (size_t i = 0; keyring_trouble(a, i); i++) {
-        if (strcmp(a->troubles[i], b->troubles[i]) != 0)
+        if (strcmp(a->troubles[i].file, b->troubles[i].file) != 0 ||
+            strcmp(a->troubles[i].error, b->troubles[i].error) != 0)
             return false;
     }
     for (int role = 0; role < ACCESS_ROLES; role++) {

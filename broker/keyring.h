@@ -42,9 +42,14 @@ const struct keyring_key *keyring_find(const struct keyring *keyring,
 
 size_t keyring_len(const struct keyring *keyring, enum access_role role);
 
-// The n-th file that was left out, as "file=... error=..." for the log; NULL:
-// there is none. keyring_troubles(): how many there are.
-const char *keyring_trouble(const struct keyring *keyring, size_t n);
+// The n-th file that was left out; NULL: there is none. keyring_troubles(): how
+// many there are.
+struct keyring_trouble {
+    char file[256]; // fit for the log
+    char error[160];
+};
+const struct keyring_trouble *keyring_trouble(const struct keyring *keyring,
+                                              size_t n);
 size_t keyring_troubles(const struct keyring *keyring);
 
 // Calls fn for each key of the role that is in keyring and not in other; NULL

@@ -319,7 +319,7 @@ life_apply(struct broker *broker, struct job *job, enum job_event event,
     enum job_state last = job->state, next = life_next(last, event);
 
     if (next == JOB_STATE_COUNT) {
-        log_warn("job.refused_event", "job=" LOG_JOB " state=%s event=%s",
+        log_warn("job.refused_event", "job=" LOG_JOB " state=%s on=%s",
                  LOG_JOB_ARG(job->id), state_names[last], event_names[event]);
         return -EPROTO;
     }
@@ -331,7 +331,7 @@ life_apply(struct broker *broker, struct job *job, enum job_event event,
     file(broker, job, last, info);
     count_move(&broker->stats, job, last, event, info);
     log_debug("job.moved",
-              "job=" LOG_JOB " attempt=%" PRIu32 " from=%s event=%s to=%s",
+              "job=" LOG_JOB " attempt=%" PRIu32 " from=%s on=%s to=%s",
               LOG_JOB_ARG(job->id), job->attempt, state_names[last],
               event_names[event], state_names[next]);
     job_check(job);

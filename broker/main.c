@@ -27,7 +27,7 @@ main(int argc, char **argv)
     struct broker_config config = {0};
     const struct program_role program = {.conf = &broker_program,
                                          .config = &config,
-                                         .log_level = &config.log_level,
+                                         .log = &config.log,
                                          .io_threads = io_threads,
                                          .run = run};
 

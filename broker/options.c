@@ -2,7 +2,6 @@
 #include "broker/group_key.h"
 #include "common/conf.h"
 #include "common/http.h"
-#include "common/log.h"
 
 #define AT(field) offsetof(struct broker_config, field)
 #define MIB (INT64_C(1024) * 1024)
@@ -55,8 +54,6 @@ const struct conf_option broker_options[] = {
      "Silence after which a worker is lost and its jobs go to others."},
     {"grace", 0, CONF_SECONDS, AT(grace_ms), "25", 0, 3600000, "SECONDS",
      "How long SIGTERM lets transfers finish before they are handed back."},
-    {"log-level", 0, CONF_CHOICE, AT(log_level), "info", 0, 0, LOG_LEVEL_CHOICE,
-     "The least important lines to log."},
     HTTP_OPTION(AT(http)),
     {0},
 };
@@ -64,6 +61,7 @@ const struct conf_option broker_options[] = {
 static const struct conf_table tables[] = {
     {broker_options, 0},
     {broker_schedule_options, 0},
+    {log_options, offsetof(struct broker_config, log)},
     {NULL, 0},
 };
 

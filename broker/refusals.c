@@ -1,5 +1,6 @@
 #include "broker/refusals.h"
 
+#include "common/key.h"
 #include "common/log.h"
 
 #include <string.h>
@@ -32,13 +33,18 @@ refusal_name(enum refusal refusal)
 
 void
 refusals_note(struct refusals *refusals, enum access_role role,
-              enum refusal refusal, const char *address, const char *more)
+              enum refusal refusal, const char *address, const char *key,
+              const char *name)
 {
-    char shown[128];
+    char shown[128], shown_key[KEY_CHARS * 4 + 3];
 
     refusals->counts[role][refusal]++;
-    log_outside(LOG_WARN, "peer.refused", "role=%s address=%s reason=%s %s",
+    log_outside(LOG_WARN, "peer.refused",
+                "role=%s address=%s reason=%s key=%s name=%s",
                 access_role_name(role),
                 log_escape(address, strlen(address), shown, sizeof(shown)),
-                refusal_name(refusal), more);
+                refusal_name(refusal),
+                log_escape(key ? key : "", key ? strlen(key) : 0, shown_key,
+                           sizeof(shown_key)),
+                name ? name : "\"\"");
 }

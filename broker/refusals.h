@@ -29,9 +29,10 @@ struct refusals {
 };
 
 // Counts one, and logs peer.refused (rationed, for strangers cause it).
-// address: of the peer, printable or not. more: further "key=value" pairs, or
-// "".
+// address: of the peer, and the key that it showed: printable or not. name:
+// whose key it is elsewhere, fit for the log. NULL: none.
 void refusals_note(struct refusals *refusals, enum access_role role,
-                   enum refusal refusal, const char *address, const char *more);
+                   enum refusal refusal, const char *address, const char *key,
+                   const char *name);
 
 #endif

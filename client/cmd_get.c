@@ -11,7 +11,7 @@
 #include "client/session.h"
 #include "client/watch.h"
 #include "common/clock.h"
-#include "common/log.h"
+#include "common/log_conf.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -28,6 +28,7 @@ struct get {
     struct list_options list_options;
     struct batch_options batch_options;
     struct embed_config embed;
+    struct log_config log;
     struct given given;
 
     struct format format;
@@ -42,16 +43,6 @@ struct get {
     struct watch watch;
 };
 
-static const struct conf_option log_options[] = {
-    {.name = "log-level",
-     .type = CONF_CHOICE,
-     .offset = offsetof(struct get, embed.broker.log_level),
-     .initial = "error",
-     .arg = LOG_LEVEL_CHOICE,
-     .help = "What the embedded roles log on stderr"},
-    {.name = NULL},
-};
-
 static const struct conf_table tables[] = {
     {list_options, offsetof(struct get, list_options)},
     {output_options, offsetof(struct get, output_options)},
@@ -61,7 +52,7 @@ static const struct conf_table tables[] = {
     {fetcher_transfer_options, offsetof(struct get, embed.fetcher)},
     {broker_schedule_options, offsetof(struct get, embed.broker)},
     {hasher_work_options, offsetof(struct get, embed.hasher)},
-    {log_options, 0},
+    {log_client_options, offsetof(struct get, log)},
     {NULL, 0},
 };
 
@@ -114,7 +105,6 @@ check_broker_flags(const struct get *get)
         {broker_schedule_options, "urlsum-broker"},
         {fetcher_transfer_options, "urlsum-fetcher"},
         {hasher_work_options, "urlsum-hasher"},
-        {log_options, "each of the daemons"},
     };
 
     for (size_t i = 0; i < get->given.len; i++) {
@@ -156,12 +146,10 @@ prepare(struct get *get, int urls_len, char **urls)
 {
     char why[256];
     const char *wrong;
-    enum log_level level = LOG_ERROR;
     int err;
 
     get->is_embedded = !get->connection.broker || !*get->connection.broker;
-    // A word of the row.
-    (void)log_level_parse(get->embed.broker.log_level, &level);
+    log_configure(&get->log);
     options_parse_format(&get->output_options, &get->format);
     wrong = options_parse_algorithms(get->list_options.algorithms, &get->format,
                                      why, sizeof(why));
@@ -171,7 +159,6 @@ prepare(struct get *get, int urls_len, char **urls)
         say("%s", wrong);
         return EXIT_USAGE;
     }
-    log_set_level(level);
     err = get->is_embedded ? 0 : check_broker_flags(get);
     if (err)
         return err;
@@ -196,7 +183,7 @@ prepare(struct get *get, int urls_len, char **urls)
 // --- The run ---
 
 static int
-create_batch(struct get *get)
+create_batch(struct get *get, struct feed_batch *out_batch)
 {
     struct transfer_options transfer = {
         .max_redirs = get->embed.fetcher.max_redirs,
@@ -218,7 +205,10 @@ create_batch(struct get *get)
     options_to_batch(&get->given, &get->batch_options, &transfer, &options);
     err = batches_create(get->session.remote, get->batch, &get->format,
                          &options, &batch);
-    return err ? session_fail(&get->session, err, NULL) : 0;
+    if (err)
+        return session_fail(&get->session, err, NULL);
+    *out_batch = (struct feed_batch){.id = get->batch, .number = batch->number};
+    return 0;
 }
 
 static int
@@ -237,14 +227,14 @@ start(struct get *get)
         .wait_ms = shows_progress ? PROGRESS_WAIT_MS : WATCH_WAIT_MS,
         .watch = &get->watch,
     };
-    struct feed_batch batch = {.id = get->batch};
+    struct feed_batch batch;
     int err;
 
     err = session_open(&get->session, &get->connection,
                        get->is_embedded ? &get->embed : NULL);
     if (err)
         return err;
-    err = create_batch(get);
+    err = create_batch(get, &batch);
     if (err)
         return err;
     err = feed_new(get->session.remote, get->list, &batch, &get->feed);

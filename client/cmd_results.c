@@ -8,6 +8,7 @@
 #include "client/session.h"
 #include "client/watch.h"
 #include "common/clock.h"
+#include "common/log_conf.h"
 
 #include <errno.h>
 #include <string.h>
@@ -20,6 +21,7 @@ struct results {
     bool follows;
     struct output_options output_options;
     struct connection_options connection;
+    struct log_config log;
 
     const char *batch;
     struct format format;
@@ -44,6 +46,7 @@ static const struct conf_table tables[] = {
     {output_options, offsetof(struct results, output_options)},
     {connection_options, offsetof(struct results, connection)},
     {curve_options, offsetof(struct results, connection.keys)},
+    {log_client_options, offsetof(struct results, log)},
     {NULL, 0},
 };
 
@@ -180,6 +183,7 @@ cmd_results(int argc, char **argv)
     int exit_code;
 
     conf_parse(&cmd_results_program, argc, argv, &results, &first);
+    log_configure(&results.log);
     options_parse_format(&results.output_options, &results.format);
     if (argc - first != 1 || !options_is_batch_id(argv[first]))
         wrong = "results wants one BATCH; urlsum status lists them";

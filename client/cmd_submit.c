@@ -8,6 +8,7 @@
 #include "client/say.h"
 #include "client/session.h"
 #include "common/clock.h"
+#include "common/log_conf.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -23,6 +24,7 @@ struct submit {
     struct list_options list_options;
     struct batch_options batch_options;
     struct transfer_options transfer_options;
+    struct log_config log;
     struct given given;
 
     struct format format;
@@ -61,6 +63,7 @@ static const struct conf_table tables[] = {
     {transfer_options, offsetof(struct submit, transfer_options)},
     {connection_options, offsetof(struct submit, connection)},
     {curve_options, offsetof(struct submit, connection.keys)},
+    {log_client_options, offsetof(struct submit, log)},
     {NULL, 0},
 };
 
@@ -95,6 +98,7 @@ prepare(struct submit *submit, int urls_len, char **urls)
     const char *wrong;
     int err;
 
+    log_configure(&submit->log);
     wrong = options_parse_algorithms(submit->list_options.algorithms,
                                      &submit->format, why, sizeof(why));
     if (!wrong && submit->id && !options_is_batch_id(submit->id))
@@ -160,6 +164,7 @@ find_batch(struct submit *submit)
     }
     submit->before = (struct feed_batch){
         .id = submit->batch,
+        .number = batch->number,
         .submitted = batch->submitted,
         .list_hash = batch->list_hash,
         .is_closed = batch->closed,

@@ -114,11 +114,9 @@ complete(struct embed_config *config)
     config->fetcher.name = "embedded";
     config->fetcher.allows_any_address = true; // as curl, it is the user's own
     config->fetcher.grace_ms = GRACE_MS;
-    config->fetcher.log_level = config->broker.log_level;
     config->hasher.broker = EMBED_BROKER;
     config->hasher.name = "embedded";
     config->hasher.grace_ms = GRACE_MS;
-    config->hasher.log_level = config->broker.log_level;
 }
 
 int

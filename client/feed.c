@@ -4,6 +4,7 @@
 #include "client/remote.h"
 #include "common/limits.h"
 #include "common/list_hash.h"
+#include "common/log.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -207,6 +208,18 @@ may_add(struct feed *feed)
     return false;
 }
 
+// The first line of a job's story; the broker tells the rest.
+static void
+log_url(const struct feed *feed, const char *url, size_t len)
+{
+    char shown[512];
+
+    if (log_enabled(LOG_DEBUG))
+        log_debug("url.submitted", "job=" LOG_JOB " url=%s", feed->batch.number,
+                  feed->read - 1,
+                  log_escape_url(url, len, shown, sizeof(shown)));
+}
+
 static void
 add_url(struct feed *feed, const char *url, size_t len)
 {
@@ -222,6 +235,7 @@ add_url(struct feed *feed, const char *url, size_t len)
         return;
     if (len)
         memcpy(to, url, len);
+    log_url(feed, url, len);
     feed->urls[feed->urls_len++] = (ProtobufCBinaryData){len, to};
     feed->bytes_len += len;
 }

@@ -15,7 +15,8 @@ struct list;
 
 // What a batch has already.
 struct feed_batch {
-    const char *id; // borrowed for the feed's life
+    const char *id;  // borrowed for the feed's life
+    uint64_t number; // the broker's, for job=
     uint64_t submitted;
     uint64_t list_hash; // of these; 0: not known
     bool is_closed;

@@ -1,6 +1,7 @@
 #include "client/json.h"
 
 #include "client/text.h"
+#include "common/utf8.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -29,7 +30,7 @@ quote(struct text *out, const char *bytes, size_t len)
         } else if (at[i] < 0x20 || at[i] == 0x7f) {
             text_printf(out, "\\u%04x", at[i]);
         } else {
-            step = text_utf8_len(at + i, len - i);
+            step = utf8_len(at + i, len - i);
             if (step)
                 text_add(out, at + i, step);
             else

@@ -6,6 +6,7 @@
 #include "client/say.h"
 #include "client/watch.h"
 #include "common/clock.h"
+#include "common/log.h"
 #include "proto/fail.h"
 
 #include <errno.h>
@@ -40,6 +41,7 @@ pull_start(struct pull *pull)
 static void
 note_batch(struct pull *pull, const Urlsum__V1__Batch *batch)
 {
+    pull->number = batch->number;
     pull->counts = (struct pull_counts){
         .done = batch->done,
         .failed = batch->failed,
@@ -58,7 +60,16 @@ write_record(struct pull *pull, const Urlsum__V1__Record *record,
              struct text *failures)
 {
     struct output *output = pull->config.output;
+    char outcome[64];
 
+    if (log_enabled(LOG_DEBUG))
+        log_debug("url.result",
+                  "job=" LOG_JOB " outcome=%s attempts=%" PRIu32
+                  " size=%" PRIu64,
+                  pull->number, record->seq,
+                  log_escape(record->outcome, strlen(record->outcome), outcome,
+                             sizeof(outcome)),
+                  record->attempts, record->size);
     format_record(pull->config.format, record, &output->text);
     pull->written++;
     if (strcmp(record->outcome, fail_name(FAIL_CANCELLED)) == 0) {

@@ -1,5 +1,7 @@
 #include "client/text.h"
 
+#include "common/utf8.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -113,37 +115,6 @@ text_base64(struct text *text, const unsigned char *bytes, size_t len)
     }
 }
 
-size_t
-text_utf8_len(const unsigned char *bytes, size_t len)
-{
-    // The second byte's range keeps out overlong forms and surrogates.
-    unsigned char low = 0x80, high = 0xbf;
-    size_t need;
-
-    if (!len)
-        return 0;
-    if (bytes[0] < 0x80)
-        return 1;
-    if (bytes[0] < 0xc2 || bytes[0] > 0xf4)
-        return 0;
-    need = bytes[0] < 0xe0 ? 2 : bytes[0] < 0xf0 ? 3 : 4;
-    if (bytes[0] == 0xe0)
-        low = 0xa0;
-    if (bytes[0] == 0xed)
-        high = 0x9f;
-    if (bytes[0] == 0xf0)
-        low = 0x90;
-    if (bytes[0] == 0xf4)
-        high = 0x8f;
-    if (len < need || bytes[1] < low || bytes[1] > high)
-        return 0;
-    for (size_t i = 2; i < need; i++) {
-        if ((bytes[i] & 0xc0) != 0x80)
-            return 0;
-    }
-    return need;
-}
-
 bool
 text_is_utf8(const void *bytes, size_t len)
 {
@@ -151,7 +122,7 @@ text_is_utf8(const void *bytes, size_t len)
     size_t step;
 
     for (size_t i = 0; i < len; i += step) {
-        step = text_utf8_len(at + i, len - i);
+        step = utf8_len(at + i, len - i);
         if (!step)
             return false;
     }
@@ -169,7 +140,7 @@ text_printable(struct text *text, const char *bytes, size_t len, size_t max)
             text_puts(text, "...");
             return;
         }
-        step = text_utf8_len(at + i, len - i);
+        step = utf8_len(at + i, len - i);
         // U+0080-U+009F are control characters for terminals too.
         if (step == 0 || at[i] < 0x20 || at[i] == 0x7f || at[i] == '\\' ||
             (at[i] == 0xc2 && at[i + 1] < 0xa0)) {

@@ -33,10 +33,6 @@ void text_base64(struct text *text, const unsigned char *bytes, size_t len);
 void text_printable(struct text *text, const char *bytes, size_t len,
                     size_t max);
 
-// Length of the well-formed UTF-8 sequence (RFC 3629) that bytes begin with,
-// 0 when they do not.
-size_t text_utf8_len(const unsigned char *bytes, size_t len);
-
 // True when all of it is UTF-8.
 bool text_is_utf8(const void *bytes, size_t len);
 

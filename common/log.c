@@ -1,17 +1,27 @@
 #include "common/log.h"
 
 #include "common/clock.h"
+#include "common/log_json.h"
 
 #include <errno.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
+// Bytes of a line: below PIPE_BUF, so that one write is one piece.
+#define LINE_BYTES 2048
+#define TS_BYTES sizeof("2026-01-01T00:00:00.000000Z")
+
 static enum log_level level_max = LOG_INFO;
+static enum log_format line_format = LOG_LOGFMT;
+static bool goes_to_journal;
 static const char *const level_names[] = {"error", "warn", "info", "debug"};
+static const char *const format_names[] = {"logfmt", "json"};
 
 void
 log_set_level(enum log_level level)
@@ -19,16 +29,64 @@ log_set_level(enum log_level level)
     level_max = level;
 }
 
+void
+log_set_format(enum log_format format)
+{
+    line_format = format;
+}
+
+void
+log_set_journal(bool is_journal)
+{
+    goes_to_journal = is_journal;
+}
+
+// Returns the place of text among the names, or -EINVAL.
+static int
+find_name(const char *const *names, size_t len, const char *text)
+{
+    for (size_t i = 0; i < len; i++) {
+        if (strcmp(text, names[i]) == 0)
+            return (int)i;
+    }
+    return -EINVAL;
+}
+
 int
 log_level_parse(const char *text, enum log_level *out_level)
 {
-    for (size_t i = 0; i < sizeof(level_names) / sizeof(*level_names); i++) {
-        if (strcmp(text, level_names[i]) == 0) {
-            *out_level = (enum log_level)i;
-            return 0;
-        }
-    }
-    return -EINVAL;
+    int found = find_name(level_names,
+                          sizeof(level_names) / sizeof(*level_names), text);
+
+    if (found >= 0)
+        *out_level = (enum log_level)found;
+    return found < 0 ? found : 0;
+}
+
+int
+log_format_parse(const char *text, enum log_format *out_format)
+{
+    int found = find_name(format_names,
+                          sizeof(format_names) / sizeof(*format_names), text);
+
+    if (found >= 0)
+        *out_format = (enum log_format)found;
+    return found < 0 ? found : 0;
+}
+
+bool
+log_stderr_is_journal(void)
+{
+    const char *stream = getenv("JOURNAL_STREAM");
+    unsigned long long device, inode;
+    struct stat st;
+    int end = 0;
+
+    // A child whose stderr was sent elsewhere inherits the variable as well.
+    return stream &&
+           sscanf(stream, "%llu:%llu%n", &device, &inode, &end) == 2 &&
+           !stream[end] && fstat(STDERR_FILENO, &st) == 0 &&
+           st.st_dev == device && st.st_ino == inode;
 }
 
 bool
@@ -37,39 +95,65 @@ log_enabled(enum log_level level)
     return level <= level_max;
 }
 
-// Appends to line, never beyond size - 1 bytes; a cut text ends in dots.
-static size_t append(char *line, size_t size, size_t len, const char *fmt,
-                     va_list args) __attribute__((format(printf, 4, 0)));
-
-static size_t
-append(char *line, size_t size, size_t len, const char *fmt, va_list args)
+static void
+print_now(char ts[TS_BYTES])
 {
-    int more = vsnprintf(line + len, size - len, fmt, args);
+    struct timespec now;
+    struct tm tm;
 
-    if (more < 0)
-        return len; // a text that the locale cannot say: the event is enough
-    if ((size_t)more < size - len)
-        return len + (size_t)more;
-    memcpy(line + size - 4, "...", 3);
-    return size - 1;
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    (void)gmtime_r(&now.tv_sec, &tm);
+    // Exact enough that lines of several programs sort into their order.
+    (void)snprintf(ts, TS_BYTES, "%04u-%02u-%02uT%02u:%02u:%02u.%06uZ",
+                   (unsigned)(tm.tm_year + 1900) % 10000,
+                   (unsigned)(tm.tm_mon + 1) % 100, (unsigned)tm.tm_mday % 100,
+                   (unsigned)tm.tm_hour % 100, (unsigned)tm.tm_min % 100,
+                   (unsigned)tm.tm_sec % 100,
+                   (unsigned)(now.tv_nsec / 1000) % 1000000);
 }
 
-static size_t
-append_head(char *line, size_t size, enum log_level level, const char *event)
-{
-    struct timespec ts;
-    struct tm tm;
-    int len;
+// Formats into buf and returns the length. What forgot to be escaped cannot
+// forge a line or steer a terminal.
+static size_t print_fields(char *buf, size_t size, const char *fmt,
+                           va_list args, bool *out_is_cut)
+    __attribute__((format(printf, 3, 0)));
 
-    (void)clock_gettime(CLOCK_REALTIME, &ts);
-    (void)gmtime_r(&ts.tv_sec, &tm);
-    len = snprintf(line, size,
-                   "ts=%04d-%02d-%02dT%02d:%02d:%02d.%03ldZ level=%s "
-                   "event=%.64s ",
-                   tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour,
-                   tm.tm_min, tm.tm_sec, ts.tv_nsec / 1000000,
-                   level_names[level], event);
-    return len < 0 ? 0 : (size_t)len;
+static size_t
+print_fields(char *buf, size_t size, const char *fmt, va_list args,
+             bool *out_is_cut)
+{
+    int got = vsnprintf(buf, size, fmt, args);
+    size_t len = got < 0 ? 0 : (size_t)got; // the locale cannot say it
+
+    *out_is_cut = len >= size;
+    if (*out_is_cut)
+        len = size - 1;
+    for (size_t i = 0; i < len; i++) {
+        if (buf[i] < 0x20 || buf[i] > 0x7e)
+            buf[i] = '?';
+    }
+    return len;
+}
+
+// A line without its end, at most size bytes; returns its length.
+static size_t
+print_logfmt(const struct log_json *line, char *buf, size_t size)
+{
+    int head =
+        snprintf(buf, size, "%s%s%slevel=%s event=%.64s ",
+                 goes_to_journal ? "" : "ts=", goes_to_journal ? "" : line->ts,
+                 goes_to_journal ? "" : " ", line->level, line->event);
+    size_t len = head < 0 ? 0 : (size_t)head;
+    bool fits = line->fields_len < size - len;
+    size_t taken = fits ? line->fields_len : size - len;
+
+    memcpy(buf + len, line->fields, taken);
+    len += taken;
+    if (!fits || line->is_cut)
+        memcpy(buf + len - 3, "...", 3);
+    while (len > 0 && buf[len - 1] == ' ')
+        len--;
+    return len;
 }
 
 static void write_line(enum log_level level, const char *event, const char *fmt,
@@ -79,24 +163,33 @@ static void
 write_line(enum log_level level, const char *event, const char *fmt,
            va_list args)
 {
-    int saved_errno = errno; // callers log first and look at errno then
-    char line[2048];         // below PIPE_BUF: one write is one piece
-    size_t len;
+    static const char *const priorities[] = {"<3>", "<4>", "<6>", "<7>"};
+    int saved_errno = errno;     // callers log first and look at errno then
+    char fields[2 * LINE_BYTES]; // JSON may be shorter
+    char buf[LINE_BYTES];
+    char ts[TS_BYTES];
+    struct log_json line = {.ts = ts,
+                            .level = level_names[level],
+                            .event = event,
+                            .fmt = fmt,
+                            .fields = fields};
+    size_t len = 0;
     ssize_t sent;
 
-    len = append_head(line, sizeof(line), level, event);
-    len = append(line, sizeof(line), len, fmt, args);
-    // The last guard: what somebody forgot to escape cannot forge a line or
-    // steer a terminal.
-    for (size_t i = 0; i < len; i++) {
-        if (line[i] < 0x20 || line[i] > 0x7e)
-            line[i] = '?';
+    print_now(ts);
+    line.fields_len =
+        print_fields(fields, sizeof(fields), fmt, args, &line.is_cut);
+    if (goes_to_journal) {
+        memcpy(buf, priorities[level], 3);
+        len = 3;
     }
-    while (len > 0 && line[len - 1] == ' ')
-        len--;
-    line[len++] = '\n';
+    if (line_format == LOG_JSON)
+        len += log_json(&line, buf + len, sizeof(buf) - len - 1);
+    else
+        len += print_logfmt(&line, buf + len, sizeof(buf) - len - 1);
+    buf[len++] = '\n';
     do {
-        sent = write(STDERR_FILENO, line, len);
+        sent = write(STDERR_FILENO, buf, len);
     } while (sent < 0 && errno == EINTR); // else: nowhere left to say it
     errno = saved_errno;
 }

@@ -1,10 +1,10 @@
 // log.h - one line an event on stderr, with the ids it concerns
 //
-// A line is logfmt: `ts=... level=info event=worker.silent worker=a
-// silent_ms=9`. The event id is stable and documented once
-// (docs/log-events.md). Any thread; a line is written by one write(2) and so
-// never interleaved. error = a person must act; warn = we coped but it cost
-// something; info = life events; debug = for us.
+// A line is logfmt: `ts=... level=info event=worker.silent worker="a"
+// silent_ms=9`, or the same as a JSON object. The event id is stable and
+// documented once (docs/log-events.md). Any thread; a line is written by one
+// write(2) and so never interleaved. error = a person must act; warn = we coped
+// but it cost something; info = life events; debug = for us.
 #ifndef COMMON_LOG_H
 #define COMMON_LOG_H
 #include <inttypes.h>
@@ -22,11 +22,28 @@ void log_set_level(enum log_level level);
 #define LOG_LEVEL_CHOICE "error|warn|info|debug"
 int log_level_parse(const char *text, enum log_level *out_level);
 
+// How lines look. LOG_LOGFMT at start. Call before threads.
+enum log_format { LOG_LOGFMT, LOG_JSON };
+void log_set_format(enum log_format format);
+
+// Parses a word of LOG_FORMAT_CHOICE. Returns 0 or -EINVAL.
+#define LOG_FORMAT_CHOICE "logfmt|json"
+int log_format_parse(const char *text, enum log_format *out_format);
+
+// Lines go to systemd's journal: each begins with its priority (sd-daemon(3)),
+// so `journalctl -p warning` works; logfmt leaves the time to the journal.
+void log_set_journal(bool is_journal);
+
+// True when stderr is what $JOURNAL_STREAM names (systemd.exec(5)).
+bool log_stderr_is_journal(void);
+
 // True when a line of this level would be written: guards costly arguments.
 bool log_enabled(enum log_level level);
 
-// Writes one line; fmt makes the key=value pairs after the event. Text from
-// outside must pass log_escape() first.
+// Writes one line; fmt makes the key=value pairs after the event: each key
+// once, none of ts, level, event, cut; a text that may have blanks in quotes,
+// one from outside through log_escape(). tests/check_log_events looks at every
+// fmt.
 void log_line(enum log_level level, const char *event, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 

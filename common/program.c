@@ -1,7 +1,7 @@
 #include "common/program.h"
 
 #include "common/conf.h"
-#include "common/log.h"
+#include "common/log_conf.h"
 #include "common/loop.h"
 #include "common/notify.h"
 #include "common/role.h"
@@ -63,7 +63,6 @@ on_status(void *arg, const char *text)
 int
 program_main(const struct program_role *program, int argc, char **argv)
 {
-    enum log_level level = LOG_INFO;
     struct role role;
     void *zmq = NULL;
     int first, code = 3;
@@ -73,8 +72,7 @@ program_main(const struct program_role *program, int argc, char **argv)
     if (program_fill_descriptors() != 0)
         return 3; // nobody can be told
     conf_parse(program->conf, argc, argv, program->config, &first);
-    (void)log_level_parse(*program->log_level, &level); // a word of the row
-    log_set_level(level);
+    log_configure(program->log);
     program_keep_freed_memory();
     zmq = zmq_ctx_new();
     if (!zmq) {

@@ -3,13 +3,13 @@
 #define COMMON_PROGRAM_H
 
 struct conf_program;
+struct log_config;
 struct role;
 
 struct program_role {
     const struct conf_program *conf;
-    void *config; // what conf's rows fill, zeroed
-    // The config's log level, filled by a row named log-level.
-    const char *const *log_level;
+    void *config;                 // what conf's rows fill, zeroed
+    const struct log_config *log; // the config's, filled by log_options
     // How many of ZeroMQ's own threads the role keeps busy; NULL: one.
     int (*io_threads)(const void *config);
     // <role>_run: serves until stopped, returns the exit code.

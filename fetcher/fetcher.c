@@ -600,7 +600,7 @@ fetcher_run(const struct fetcher_config *config, struct role *role)
     }
     err = start(&fetcher);
     if (!err) {
-        log_info("fetcher.started", "broker=%s parallel_max=%" PRId64,
+        log_info("fetcher.started", "broker=\"%s\" parallel_max=%" PRId64,
                  fetcher.settings.endpoint, config->parallel_max);
         role_ready(role);
         loop_run(fetcher.loop);

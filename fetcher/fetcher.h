@@ -3,6 +3,7 @@
 #define FETCHER_FETCHER_H
 #include "common/conf.h"
 #include "common/curve.h"
+#include "common/log_conf.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -27,8 +28,8 @@ struct fetcher_config {
     struct conf_list allow_net; // networks to open, see address_policy.h
     bool proxy_enforces_policy;
     int64_t grace_ms;
-    const char *log_level;
-    const char *http; // where /metrics and so on are served; NULL: nowhere
+    struct log_config log; // of log_options
+    const char *http;      // where /metrics and so on are served; NULL: nowhere
 };
 
 // Offsets are of struct fetcher_config; NULL-ended. fetcher_transfer_options:
@@ -37,7 +38,7 @@ struct fetcher_config {
 // --user-agent (-A): what an embedded run offers as well. fetcher_options: the
 // program's own: --broker, --name, --allow-net, --proxy-enforces-policy,
 // --grace,
-// --log-level, --http.
+// --http.
 extern const struct conf_option fetcher_transfer_options[];
 extern const struct conf_option fetcher_options[];
 

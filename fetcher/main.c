@@ -17,7 +17,7 @@ main(int argc, char **argv)
     struct fetcher_config config = {0};
     const struct program_role program = {.conf = &fetcher_program,
                                          .config = &config,
-                                         .log_level = &config.log_level,
+                                         .log = &config.log,
                                          .run = run};
 
     return program_main(&program, argc, argv);

@@ -1,7 +1,6 @@
 #include "common/conf.h"
 #include "common/http.h"
 #include "common/limits.h"
-#include "common/log.h"
 #include "fetcher/fetcher.h"
 
 #define DAY_MS (24 * 3600 * 1000)
@@ -52,8 +51,6 @@ const struct conf_option fetcher_options[] = {
      "private networks itself."},
     {"grace", 0, CONF_SECONDS, AT(grace_ms), "25", 0, DAY_MS, "SECONDS",
      "How long a stop waits for transfers in hand."},
-    {"log-level", 0, CONF_CHOICE, AT(log_level), "info", 0, 0, LOG_LEVEL_CHOICE,
-     "The least important lines to log."},
     HTTP_OPTION(AT(http)),
     {0},
 };
@@ -62,6 +59,7 @@ static const struct conf_table tables[] = {
     {fetcher_options, 0},
     {curve_options, AT(keys)},
     {fetcher_transfer_options, 0},
+    {log_options, offsetof(struct fetcher_config, log)},
     {NULL, 0},
 };
 

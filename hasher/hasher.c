@@ -197,7 +197,6 @@ hasher_run(const struct hasher_config *config, struct role *role)
 out:
     finish(&hasher, role);
     if (err)
-        log_error("hasher.failed", "worker=%s what=start error=\"%s\"", name,
-                  strerror(-err));
+        log_error("hasher.failed", "what=start error=\"%s\"", strerror(-err));
     return err || atomic_load(&hasher.has_failed) ? 1 : 0;
 }

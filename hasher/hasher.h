@@ -3,6 +3,7 @@
 #define HASHER_HASHER_H
 #include "common/conf.h"
 #include "common/curve.h"
+#include "common/log_conf.h"
 
 #include <stdint.h>
 
@@ -14,13 +15,13 @@ struct hasher_config {
     int64_t threads;    // 0: as many as the CPU quota allows
     struct curve_options keys;
     int64_t grace_ms;
-    const char *log_level;
-    const char *http; // where /metrics and so on are served; NULL: nowhere
+    struct log_config log; // of log_options
+    const char *http;      // where /metrics and so on are served; NULL: nowhere
 };
 
 // Offsets are of struct hasher_config; NULL-ended. hasher_work_options:
 // --threads, what an embedded run offers as well. hasher_options: the program's
-// own: --broker, --name, --grace, --log-level, --http.
+// own: --broker, --name, --grace, --http.
 extern const struct conf_option hasher_work_options[];
 extern const struct conf_option hasher_options[];
 

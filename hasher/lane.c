@@ -49,7 +49,8 @@ struct asked_suite {
 struct lane {
     struct lane_config config;
     char name[WIRE_NAME_MAX + 1];
-    struct role role; // lane_stop()'s door to the loop
+    char label[WIRE_NAME_MAX * 4 + 3]; // the name as it may stand in the log
+    struct role role;                  // lane_stop()'s door to the loop
     pthread_t thread;
     // What follows belongs to the thread.
     struct loop *loop;
@@ -73,8 +74,8 @@ static void
 fail_lane(struct lane *lane, const char *what, int err)
 {
     if (!lane->has_failed)
-        log_error("hasher.failed", "worker=%s what=%s error=\"%s\"", lane->name,
-                  what, strerror(-err));
+        log_error("hasher.failed", "worker=%s what=%s error=\"%s\"",
+                  lane->label, what, strerror(-err));
     lane->has_failed = true;
     if (lane->loop)
         loop_end(lane->loop);
@@ -163,8 +164,8 @@ say_abort(struct lane *lane, const struct wire_segment *segment,
     struct answers *answers = &lane->answers;
 
     log_debug("hasher.abort",
-              "worker=%s job=" LOG_JOB " attempt=%" PRIu32 " reason=%s",
-              lane->name, LOG_JOB_ARG(segment->job), segment->attempt,
+              "job=" LOG_JOB " attempt=%" PRIu32 " worker=%s reason=%s",
+              LOG_JOB_ARG(segment->job), segment->attempt, lane->label,
               wire_abort_name(reason));
     if (answers->digests_len)
         flush_digests(lane);
@@ -209,6 +210,10 @@ add_digests(struct lane *lane, const struct digest_suite *suite,
     metrics_add(&lane->config.stats->bodies, 1);
     metrics_observe(&lane->config.stats->body_size, &metrics_shape_bytes,
                     digest->size);
+    log_debug("hash.end",
+              "job=" LOG_JOB " attempt=%" PRIu32 " worker=%s size=%" PRIu64,
+              LOG_JOB_ARG(digest->job), digest->attempt, lane->label,
+              digest->size);
 }
 
 // --- Work ---
@@ -227,6 +232,9 @@ take_segment(struct lane *lane, const struct asked_suite *asked,
             say_abort(lane, segment, reason);
         return;
     }
+    if (segment->offset == 0)
+        log_debug("hash.start", "job=" LOG_JOB " attempt=%" PRIu32 " worker=%s",
+                  LOG_JOB_ARG(segment->job), segment->attempt, lane->label);
     out_digests = reserve_digests(lane, &asked->suite);
     if (wire_segment_is_whole(segment) &&
         !streams_has(lane->streams, segment->job)) {
@@ -258,10 +266,11 @@ warn_algorithm(struct lane *lane, const struct wire_bytes *suite)
     (void)log_escape(suite->at, suite->len, text, sizeof(text));
     // A batch of a million URLs wants one line, not a million.
     if (lane->has_warned)
-        log_debug("hasher.no_algorithm", "worker=%s suite=%s", lane->name,
+        log_debug("hasher.no_algorithm", "worker=%s suite=%s", lane->label,
                   text);
     else
-        log_warn("hasher.no_algorithm", "worker=%s suite=%s", lane->name, text);
+        log_warn("hasher.no_algorithm", "worker=%s suite=%s", lane->label,
+                 text);
     lane->has_warned = true;
 }
 
@@ -313,11 +322,15 @@ on_message(void *arg, const struct wire_message *message, zmq_msg_t *body)
         for (size_t i = 0; i < message->abort.len; i++) {
             const struct wire_aborted *aborted = &message->abort.items[i];
 
+            log_debug("hash.aborted",
+                      "job=" LOG_JOB " attempt=%" PRIu32 " worker=%s reason=%s",
+                      LOG_JOB_ARG(aborted->job), aborted->attempt, lane->label,
+                      wire_abort_name(aborted->reason));
             (void)streams_drop(lane->streams, aborted->job, aborted->attempt);
         }
     } else {
         // JOBS and CREDIT are a fetcher's; the broker has mixed us up.
-        log_warn("hasher.not_ours", "worker=%s kind=%s", lane->name,
+        log_warn("hasher.not_ours", "worker=%s kind=%s", lane->label,
                  wire_kind_name(message->kind));
     }
 }
@@ -377,7 +390,7 @@ on_grace_over(void *arg)
 {
     struct lane *lane = arg;
 
-    log_warn("hasher.drain_timeout", "worker=%s streams=%zu", lane->name,
+    log_warn("hasher.drain_timeout", "worker=%s streams=%zu", lane->label,
              streams_len(lane->streams));
     leave(lane);
 }
@@ -456,11 +469,11 @@ run_lane(void *arg)
     if (err) {
         fail_lane(lane, "start", err);
     } else {
-        log_info("hasher.started", "worker=%s endpoint=%s", lane->name,
+        log_info("hasher.started", "worker=%s endpoint=\"%s\"", lane->label,
                  lane->config.endpoint);
         loop_run(lane->loop);
         log_info("hasher.ended", "worker=%s bodies=%" PRIu64 " bytes=%" PRIu64,
-                 lane->name, metrics_get(&lane->config.stats->bodies),
+                 lane->label, metrics_get(&lane->config.stats->bodies),
                  metrics_get(&lane->config.stats->bytes));
     }
     close_lane(lane);

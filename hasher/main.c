@@ -30,7 +30,7 @@ main(int argc, char **argv)
     struct hasher_config config = {0};
     const struct program_role program = {.conf = &hasher_program,
                                          .config = &config,
-                                         .log_level = &config.log_level,
+                                         .log = &config.log,
                                          .io_threads = io_threads,
                                          .run = run};
 

@@ -1,7 +1,6 @@
 #include "common/conf.h"
 #include "common/http.h"
 #include "common/limits.h"
-#include "common/log.h"
 #include "hasher/hasher.h"
 
 const struct conf_option hasher_work_options[] = {
@@ -37,12 +36,6 @@ const struct conf_option hasher_options[] = {
      .highest = 86400000,
      .arg = "SECONDS",
      .help = "When told to stop, finish open bodies for at most SECONDS."},
-    {.name = "log-level",
-     .type = CONF_CHOICE,
-     .offset = offsetof(struct hasher_config, log_level),
-     .initial = "info",
-     .arg = LOG_LEVEL_CHOICE,
-     .help = "The least important lines to log."},
     HTTP_OPTION(offsetof(struct hasher_config, http)),
     {0},
 };
@@ -51,6 +44,7 @@ static const struct conf_table tables[] = {
     {hasher_work_options, 0},
     {hasher_options, 0},
     {curve_options, offsetof(struct hasher_config, keys)},
+    {log_options, offsetof(struct hasher_config, log)},
     {NULL, 0},
 };
 

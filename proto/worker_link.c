@@ -63,6 +63,7 @@ struct worker_link {
     struct worker_link_owner owner;
     char endpoint[300];
     char name[WIRE_NAME_MAX + 1];
+    char label[WIRE_NAME_MAX * 4 + 3]; // the name as it may stand in the log
     enum wire_role role;
     uint64_t capacity;
     const char *const *algorithms;
@@ -171,7 +172,7 @@ end_session(struct worker_link *link, const char *why)
         return;
     metrics_add(&link->stats->losses, 1);
     log_warn("link.lost", "worker=%s session=%" PRIu64 " why=\"%s\"",
-             link->name, link->session, why);
+             link->label, link->session, why);
     link->owner.on_lost(link->owner.arg);
 }
 
@@ -229,7 +230,7 @@ on_welcome(struct worker_link *link, const struct wire_welcome *welcome)
     loop_timer_stop(link->hello_timer);
     log_info("link.live",
              "worker=%s session=%" PRIu64 " epoch=%" PRIu64 " window=%" PRIu64,
-             link->name, link->session, link->epoch, welcome->window);
+             link->label, link->session, link->epoch, welcome->window);
     link->owner.on_welcome(link->owner.arg, welcome);
 }
 
@@ -250,7 +251,7 @@ on_error(struct worker_link *link, const struct wire_message *message)
     case WIRE_ERROR_VERSION:
     case WIRE_ERROR_REFUSED:
         metrics_add(&link->stats->refusals, 1);
-        log_error("link.refused", "worker=%s code=%d text=%s", link->name,
+        log_error("link.refused", "worker=%s code=%d text=%s", link->label,
                   (int)message->error.code, text);
         begin_anew(link, "refused", PAUSE_MAX_MS);
         return;
@@ -286,7 +287,7 @@ on_bye(struct worker_link *link)
     }
     // We asked for it: the broker has everything back that it gave us. Or it
     // stops, and there is nothing left to wait for.
-    log_info("link.left", "worker=%s session=%" PRIu64, link->name,
+    log_info("link.left", "worker=%s session=%" PRIu64, link->label,
              link->session);
     set_state(link, LINK_LEFT);
     link->owner.on_lost(link->owner.arg);
@@ -328,7 +329,7 @@ dispatch(struct worker_link *link, const struct wire_message *message,
     case WIRE_SUITE:
     case WIRE_KIND_COUNT:
         log_warn("link.bad_frame", "worker=%s kind=%s why=\"not for a worker\"",
-                 link->name, wire_kind_name(message->kind));
+                 link->label, wire_kind_name(message->kind));
         return;
     }
 }
@@ -358,7 +359,7 @@ on_frames(void *arg)
     if (err && link->state == LINK_DOWN) {
         // What was left in the socket that is to be closed.
     } else if (err) {
-        log_error("link.bad_frame", "worker=%s why=\"%s\"", link->name,
+        log_error("link.bad_frame", "worker=%s why=\"%s\"", link->label,
                   wire_decoder_error(link->decoder));
         link->dial_ms = PAUSE_MAX_MS;
         lose_connection(link, "the broker sent a bad frame");
@@ -502,8 +503,8 @@ on_pause_over(void *arg)
         close_sockets(link);
         err = open_sockets(link);
         if (err) {
-            log_error("link.connect", "worker=%s endpoint=%s error=\"%s\"",
-                      link->name, link->endpoint, zmq_strerror(-err));
+            log_error("link.connect", "worker=%s endpoint=\"%s\" error=\"%s\"",
+                      link->label, link->endpoint, zmq_strerror(-err));
             hang_up(link);
             return;
         }
@@ -554,6 +555,8 @@ worker_link_new(struct loop *loop, void *zmq,
         }
     }
     (void)snprintf(link->name, sizeof(link->name), "%s", config->name);
+    (void)log_escape(link->name, strlen(link->name), link->label,
+                     sizeof(link->label));
     (void)snprintf(link->endpoint, sizeof(link->endpoint), "%s",
                    config->endpoint);
     if ((err = wire_decoder_new(&link->decoder)) ||

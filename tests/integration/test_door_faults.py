@@ -334,7 +334,7 @@ class Play:
 
     def has_moved(self, cell):
         state, event = cell.split(":")
-        return any(f" from={state} event={event} " in line
+        return any(f" from={state} on={event} " in line
                    for line in self.broker.events("job.moved"))
 
     def is_dead(self):

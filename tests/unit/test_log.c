@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 // cmocka wants the four above.
 #include <cmocka.h>
@@ -44,7 +45,7 @@ release_stderr(void)
 static void
 test_line(void **state)
 {
-    int year, month, day, hour, minute, second, ms;
+    int year, month, day, hour, minute, second, us;
     int end = 0;
 
     (void)state;
@@ -54,10 +55,10 @@ test_line(void **state)
              LOG_JOB_ARG((UINT64_C(7) << 40) + 9), "y");
     assert_int_equal(errno, EPIPE);
     release_stderr();
-    assert_int_equal(sscanf(text, "ts=%4d-%2d-%2dT%2d:%2d:%2d.%3dZ %n", &year,
-                            &month, &day, &hour, &minute, &second, &ms, &end),
+    assert_int_equal(sscanf(text, "ts=%4d-%2d-%2dT%2d:%2d:%2d.%6dZ %n", &year,
+                            &month, &day, &hour, &minute, &second, &us, &end),
                      7);
-    assert_int_equal(end, strlen("ts=2026-01-01T00:00:00.000Z "));
+    assert_int_equal(end, strlen("ts=2026-01-01T00:00:00.000000Z "));
     assert_string_equal(text + end,
                         "level=info event=broker.ready job=7/9 x=y\n");
 }
@@ -100,6 +101,75 @@ test_levels(void **state)
     assert_null(strstr(text, "a.info"));
     assert_null(strstr(text, "a.debug"));
     assert_non_null(strstr(text, "level=debug event=b.debug n=5\n"));
+}
+
+static void
+test_format(void **state)
+{
+    enum log_format format = LOG_LOGFMT;
+    const char *object;
+
+    (void)state;
+    assert_int_equal(log_format_parse("json", &format), 0);
+    assert_int_equal(format, LOG_JSON);
+    assert_int_equal(log_format_parse("JSON", &format), -EINVAL);
+    assert_int_equal(log_format_parse("", &format), -EINVAL);
+    assert_int_equal(format, LOG_JSON);
+    assert_string_equal(LOG_FORMAT_CHOICE, "logfmt|json");
+    log_set_format(format);
+    catch_stderr();
+    log_warn("a.warn", "job=" LOG_JOB " n=%d s=%s", LOG_JOB_ARG(UINT64_C(7)),
+             -2, "x");
+    release_stderr();
+    log_set_format(LOG_LOGFMT);
+    assert_int_equal(strncmp(text, "{\"ts\":\"2", 8), 0);
+    object = strchr(text, ',');
+    assert_non_null(object);
+    assert_string_equal(object, ",\"level\":\"warn\",\"event\":\"a.warn\","
+                                "\"job\":\"0/7\",\"n\":-2,\"s\":\"x\"}\n");
+}
+
+// What systemd says of stderr is believed only of the file that it means.
+static void
+test_journal(void **state)
+{
+    char stream[64];
+    struct stat st;
+
+    (void)state;
+    catch_stderr();
+    assert_int_equal(unsetenv("JOURNAL_STREAM"), 0);
+    assert_false(log_stderr_is_journal());
+    assert_int_equal(fstat(STDERR_FILENO, &st), 0);
+    (void)snprintf(stream, sizeof(stream), "%ju:%ju", (uintmax_t)st.st_dev,
+                   (uintmax_t)st.st_ino);
+    assert_int_equal(setenv("JOURNAL_STREAM", stream, 1), 0);
+    assert_true(log_stderr_is_journal());
+    for (int i = 0; i < 4; i++) {
+        static const char *const no[] = {"", "1:2", "x", "8:0:1"};
+
+        assert_int_equal(setenv("JOURNAL_STREAM", no[i], 1), 0);
+        assert_false(log_stderr_is_journal());
+    }
+    log_set_journal(true);
+    log_error("a.error", "n=%d", 1);
+    log_warn("a.warn", "n=%d", 2);
+    log_info("a.info", "n=%d", 3);
+    log_set_level(LOG_DEBUG);
+    log_debug("a.debug", "n=%d", 4);
+    log_set_level(LOG_INFO);
+    log_set_format(LOG_JSON);
+    log_info("b.info", "n=%d", 5);
+    log_set_format(LOG_LOGFMT);
+    log_set_journal(false);
+    release_stderr();
+    assert_int_equal(unsetenv("JOURNAL_STREAM"), 0);
+    assert_non_null(strstr(text, "<3>level=error event=a.error n=1\n"
+                                 "<4>level=warn event=a.warn n=2\n"
+                                 "<6>level=info event=a.info n=3\n"
+                                 "<7>level=debug event=a.debug n=4\n"
+                                 "<6>{\"ts\":\""));
+    assert_non_null(strstr(text, ",\"event\":\"b.info\",\"n\":5}\n"));
 }
 
 static void
@@ -227,6 +297,8 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_line),
         cmocka_unit_test(test_levels),
+        cmocka_unit_test(test_format),
+        cmocka_unit_test(test_journal),
         cmocka_unit_test(test_line_is_one_line),
         cmocka_unit_test(test_escape),
         cmocka_unit_test(test_escape_url),
