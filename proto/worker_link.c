@@ -6,6 +6,7 @@
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/monitor.h"
+#include "proto/link_socket.h"
 #include "proto/link_stats.h"
 
 #include <assert.h>
@@ -23,25 +24,11 @@
 // First pause after a HELLO that went out: a busy broker may well need more
 // than the above.
 #define HELLO_ANSWER_MS 1000
-// A connection that is not there by then is tried anew: a lost SYN, or a
-// machine that takes connections and answers nothing.
-#define DIAL_MS 3000
 // After a BYE of the broker: it needs its time to start again.
 #define BYE_PAUSE_MS 1000
-// TCP finds a peer that is gone without a word also while there is no session,
-// and so no TTL: idle, or with something unheard. ZeroMQ's heartbeats would,
-// but to 4.3.5 it aborts the process when one is due on a connection that ended
-// while the receive queue was full (libzmq #4364).
-#define KEEPALIVE_S 3
-#define UNHEARD_MS 10000
 // How often silence is looked at; the TTL itself is a multiple of it.
 #define WATCH_MS 500
-// A BYE is worth this much waiting at the end, no more.
-#define LINGER_MS 500
 
-// A socket has one connection in its life: ZeroMQ is told not to connect again
-// by itself. So whatever comes out of a socket is of one connection and in its
-// order, and nothing old can arrive between the words of a later session.
 enum link_state {
     LINK_DOWN,     // the connection is of no use; hello_timer makes another
     LINK_GREETING, // HELLO of this epoch is said until WELCOME comes
@@ -51,10 +38,8 @@ enum link_state {
 
 struct worker_link {
     struct loop *loop;
-    void *socket;
-    struct loop_socket *watch;
-    void *monitor; // PAIR of libzmq's connection events
-    struct loop_socket *monitor_watch;
+    struct link_socket dial;
+    struct loop_socket *watch, *monitor_watch;
     struct loop_timer *hello_timer;
     struct loop_timer *watch_timer;
     struct wire_decoder *decoder;
@@ -100,7 +85,7 @@ send_small(struct worker_link *link)
 {
     if (wire_buf_error(link->small_buf))
         return wire_buf_error(link->small_buf);
-    return frames_send_copy(link->socket, wire_buf_data(link->small_buf),
+    return frames_send_copy(link->dial.socket, wire_buf_data(link->small_buf),
                             wire_buf_len(link->small_buf), false);
 }
 
@@ -155,7 +140,7 @@ say_hello(struct worker_link *link)
     if (link->is_greeted)
         start_pause(link, take_pause(&link->hello_ms));
     else // no connection yet; on_monitor() greets when there is one
-        loop_timer_start(link->hello_timer, DIAL_MS, 0);
+        loop_timer_start(link->hello_timer, LINK_DIAL_MS, 0);
 }
 
 // The owner drops its jobs. What was said in the lost session, by either side,
@@ -341,7 +326,7 @@ on_frames(void *arg)
     struct frames frames;
     struct wire_message message;
     zmq_msg_t *body = NULL;
-    int err = frames_recv(link->socket, &frames);
+    int err = frames_recv(link->dial.socket, &frames);
 
     if (err == -EAGAIN)
         return false;
@@ -396,7 +381,7 @@ on_monitor(void *arg)
     struct worker_link *link = arg;
     struct monitor_event event;
 
-    if (monitor_recv(link->monitor, &event) != 0)
+    if (monitor_recv(link->dial.monitor, &event) != 0)
         return false;
     if (event.event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED) {
         link->failure = CURVE_FINE;
@@ -410,85 +395,34 @@ on_monitor(void *arg)
 }
 
 static int
-set_int(void *socket, int option, int value)
+open_socket(struct worker_link *link)
 {
-    return zmq_setsockopt(socket, option, &value, sizeof(value)) ? -zmq_errno()
-                                                                 : 0;
-}
+    const struct link_socket_config config = {
+        .zmq = link->zmq,
+        .endpoint = link->endpoint,
+        .recv_messages_max = link->recv_messages_max,
+        .curve = link->curve,
+        .number = link->dials++,
+    };
+    int err = link_socket_open(&link->dial, &config);
 
-static int
-set_options(struct worker_link *link)
-{
-    void *socket = link->socket;
-    int err;
-
-    if ((err = set_int(socket, ZMQ_LINGER, LINGER_MS)) ||
-        (err = set_int(socket, ZMQ_RCVHWM, link->recv_messages_max)) ||
-        // What may be sent is bounded by credit and jobs, not here.
-        (err = set_int(socket, ZMQ_SNDHWM, 0)) ||
-        // Nothing is queued for a connection that is not there.
-        (err = set_int(socket, ZMQ_IMMEDIATE, 1)) ||
-        (err = set_int(socket, ZMQ_TCP_KEEPALIVE, 1)) ||
-        (err = set_int(socket, ZMQ_TCP_KEEPALIVE_IDLE, KEEPALIVE_S)) ||
-        (err = set_int(socket, ZMQ_TCP_KEEPALIVE_INTVL, KEEPALIVE_S)) ||
-        (err = set_int(socket, ZMQ_TCP_MAXRT, UNHEARD_MS)) ||
-        (err = set_int(socket, ZMQ_CONNECT_TIMEOUT, DIAL_MS)) ||
-        (err = set_int(socket, ZMQ_RECONNECT_IVL, -1)) ||
-        (err = curve_connect(link->curve, socket)))
-        return err;
-    return 0;
-}
-
-// Whatever ends a connection, or keeps it from coming to be.
-#define ENDINGS                                                                \
-    (ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_CLOSED |                               \
-     ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL |                                    \
-     ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH)
-
-static int
-open_sockets(struct worker_link *link)
-{
-    char monitor[64];
-    int err;
-
-    link->socket = zmq_socket(link->zmq, ZMQ_DEALER);
-    link->monitor = zmq_socket(link->zmq, ZMQ_PAIR);
-    if (!link->socket || !link->monitor)
-        return -zmq_errno();
-    err = set_options(link);
     if (err)
         return err;
     metrics_add(&link->stats->dials, 1);
-    (void)snprintf(monitor, sizeof(monitor), "inproc://link-monitor-%p-%u",
-                   (void *)link, link->dials++);
-    if (zmq_socket_monitor(link->socket, monitor,
-                           ENDINGS | ZMQ_EVENT_HANDSHAKE_SUCCEEDED) != 0 ||
-        zmq_connect(link->monitor, monitor) != 0 ||
-        zmq_connect(link->socket, link->endpoint) != 0)
-        return -zmq_errno();
-    err = loop_add_socket(link->loop, link->socket, on_frames, link,
+    err = loop_add_socket(link->loop, link->dial.socket, on_frames, link,
                           &link->watch);
     return err ? err
-               : loop_add_socket(link->loop, link->monitor, on_monitor, link,
-                                 &link->monitor_watch);
+               : loop_add_socket(link->loop, link->dial.monitor, on_monitor,
+                                 link, &link->monitor_watch);
 }
 
 static void
-close_sockets(struct worker_link *link)
+close_socket(struct worker_link *link)
 {
     loop_remove_socket(&link->watch);
     loop_remove_socket(&link->monitor_watch);
-    if (link->socket) {
-        (void)zmq_socket_monitor(link->socket, NULL, 0);
-        // What was not sent is of a session that is over; a BYE is not.
-        if (link->state != LINK_LEFT)
-            (void)set_int(link->socket, ZMQ_LINGER, 0);
-        (void)zmq_close(link->socket);
-    }
-    if (link->monitor)
-        (void)zmq_close(link->monitor);
-    link->socket = NULL;
-    link->monitor = NULL;
+    // What was not sent is of a session that is over; a BYE is not.
+    link_socket_close(&link->dial, link->state != LINK_LEFT);
 }
 
 // A pause is over.
@@ -500,8 +434,8 @@ on_pause_over(void *arg)
 
     switch (link->state) {
     case LINK_DOWN:
-        close_sockets(link);
-        err = open_sockets(link);
+        close_socket(link);
+        err = open_socket(link);
         if (err) {
             log_error("link.connect", "worker=%s endpoint=\"%s\" error=\"%s\"",
                       link->label, link->endpoint, zmq_strerror(-err));
@@ -565,7 +499,7 @@ worker_link_new(struct loop *loop, void *zmq,
         (err = loop_timer_new(loop, on_pause_over, link, &link->hello_timer)) ||
         (err = loop_timer_new(loop, look_for_silence, link,
                               &link->watch_timer)) ||
-        (err = open_sockets(link)))
+        (err = open_socket(link)))
         goto out;
     set_state(link, LINK_GREETING);
     say_hello(link);
@@ -586,7 +520,7 @@ worker_link_free(struct worker_link **link)
         return;
     loop_timer_free(&it->hello_timer);
     loop_timer_free(&it->watch_timer);
-    close_sockets(it);
+    close_socket(it);
     wire_buf_free(&it->buf);
     wire_buf_free(&it->small_buf);
     wire_decoder_free(&it->decoder);
@@ -610,10 +544,10 @@ worker_link_send(struct worker_link *link, const struct wire_buf *buf,
         return err;
     if (link->state != LINK_LIVE)
         return -ENOTCONN;
-    err = frames_send_copy(link->socket, wire_buf_data(buf), wire_buf_len(buf),
-                           body != NULL);
+    err = frames_send_copy(link->dial.socket, wire_buf_data(buf),
+                           wire_buf_len(buf), body != NULL);
     if (!err && body)
-        err = frames_send_take(link->socket, body, false);
+        err = frames_send_take(link->dial.socket, body, false);
     // EAGAIN: the connection just broke; the monitor will say so in a moment.
     return err == -EAGAIN ? -ENOTCONN : err;
 }

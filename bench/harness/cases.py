@@ -30,3 +30,9 @@ CASES = [
     Case("100k", "100 KiB", 10_000, 100 * 1024, 1_000),
     Case("10m", "10 MiB", 100, 10 * 1024 * 1024, 20),
 ]
+
+# What keys cost is measured with these.
+KEYS_CASES = [
+    Case("10k-keys", "10 KiB", 10_000, 10 * 1024, 5_000),
+    CASES[-1],
+]

@@ -57,30 +57,58 @@ class FourProcesses(Program):
     """Broker with a durable store, fetcher and hasher stand ready before the
     client is timed; their CPU time counts from their start to their end."""
 
-    def __init__(self, binaries, state):
-        super().__init__("four", "urlsum, four processes over TCP", None)
+    def __init__(self, binaries, state, has_keys=False):
+        super().__init__("four-keys" if has_keys else "four",
+                         "urlsum, four processes over TCP"
+                         f"{', with keys' if has_keys else ''}", None)
         self.binaries = binaries
         self.state = state
+        self.has_keys = has_keys
 
     def run(self, listing, folder):
-        out = folder / "four.out"
-        with Fleet(self.binaries, self.state, folder) as fleet:
+        out = folder / f"{self.key}.out"
+        keys = Keys(self.binaries, folder) if self.has_keys else None
+        with Fleet(self.binaries, self.state, folder, keys=keys) as fleet:
             sample = measure.run(
                 [str(self.binaries / "urlsum"), "get", "--broker",
-                 fleet.endpoint, "-i", str(listing), "-o", str(out)],
-                folder / "four.stdout", folder / "four.err")
+                 fleet.endpoint, *fleet.of("client"), "-i", str(listing),
+                 "-o", str(out)],
+                folder / f"{self.key}.stdout", folder / f"{self.key}.err")
             sample.cpu_s += fleet.stop()
         return sample, out
+
+
+class Keys:
+    """A key pair for each program, and the broker's list of them."""
+
+    def __init__(self, binaries, folder):
+        self.folder = folder / "keys"
+        for name in ("broker", "client", "fetcher", "hasher"):
+            directory = self.folder / name
+            directory.mkdir(parents=True, exist_ok=True)
+            subprocess.run(
+                [str(binaries / "urlsum"), "keygen", "--if-missing",
+                 str(directory / name)],
+                check=True, capture_output=True, timeout=20)
+
+    def of(self, role):
+        """The options of who has that role."""
+        own = ["--key-file", str(self.folder / role / f"{role}.key")]
+        if role == "broker":
+            return own + ["--authorized", str(self.folder)]
+        return own + ["--broker-key-file",
+                      str(self.folder / "broker" / "broker.pub")]
 
 
 class Fleet:
     """Broker, fetcher and hasher on free ports of the loopback."""
 
-    def __init__(self, binaries, state, folder, options=()):
+    def __init__(self, binaries, state, folder, options=(), keys=None):
         self.binaries = binaries
         self.state = pathlib.Path(state)
         self.folder = folder
         self.options = list(options)  # of the broker
+        self.keys = keys
         self.processes = {}
         self.store = self.state / f"bench-{os.getpid()}.db"
         self.endpoint = None
@@ -112,10 +140,15 @@ class Fleet:
         self.processes = {}
         self._remove_store()
 
+    def of(self, role):
+        """The options for its key."""
+        return self.keys.of(role) if self.keys else []
+
     def _start(self, role, *options):
         with open(self.folder / f"{role}.err", "wb") as err:
             self.processes[role] = subprocess.Popen(
-                [str(self.binaries / f"urlsum-{role}"), *options],
+                [str(self.binaries / f"urlsum-{role}"), *options,
+                 *self.of(role)],
                 stdin=subprocess.DEVNULL, stdout=err, stderr=err,
                 start_new_session=True,
                 # Where the origin is; older binaries do not know the option.
@@ -130,7 +163,7 @@ class Fleet:
                         f"urlsum-{role} ended with {process.returncode}")
             seen = subprocess.run(
                 [str(self.binaries / "urlsum"), "workers", "--json",
-                 "--broker", self.endpoint],
+                 "--broker", self.endpoint, *self.of("client")],
                 capture_output=True, text=True, check=False, timeout=20)
             if seen.returncode == 0 and {"fetcher", "hasher"} <= roles(
                     seen.stdout):
@@ -207,3 +240,9 @@ def all_programs(bench, peers, binaries, state):
                 stdout=False),
         FourProcesses(binaries, state),
     ]
+
+
+def keys_programs(binaries, state):
+    """The rows of what keys cost."""
+    return [FourProcesses(binaries, state),
+            FourProcesses(binaries, state, has_keys=True)]

@@ -64,6 +64,37 @@ def case_table(results, case, programs, failures):
     return lines + [""]
 
 
+def gigabytes_a_second(case, samples):
+    return case.count * case.bytes / median_of(samples, "wall_s") / 1e9
+
+
+def keys_table(results, cases, programs, failures):
+    """Plain beside encrypted."""
+    lines = ["| case | program | rate | GB/s | beside plain | CPU a URL | "
+             "spread |", "|---|---|--:|--:|--:|--:|--:|"]
+    for case in cases:
+        plain = results.get((case.key, programs[0].key))
+        for program in programs:
+            key = (case.key, program.key)
+            samples = results.get(key)
+            if not samples or not plain:
+                why = failures.get(key, "not measured")
+                lines.append(f"| {case.title} | {program.title} | {why} "
+                             "| | | | |")
+                continue
+            speed = gigabytes_a_second(case, samples)
+            beside = speed / gigabytes_a_second(case, plain)
+            url_s = case.count / median_of(samples, "wall_s")
+            cpu_us = median_of(samples, "cpu_s") / case.count * 1e6
+            wrong = failures.get(key)
+            lines.append(
+                f"| {case.title} | {program.title} | {url_s:,.0f} URL/s | "
+                f"{speed:.2f} | {beside:.2f} x | {cpu_us:,.0f} us | "
+                f"{spread_of(samples):.0%} |"
+                + (f" **{wrong}**" if wrong else ""))
+    return lines + [""]
+
+
 def limits_table(limits):
     lines = ["### Limits of the libraries", "",
              "| what | rate |", "|---|--:|"]
