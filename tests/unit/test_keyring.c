@@ -178,8 +178,9 @@ test_bad_files(void **state)
     assert_int_equal(keyring_troubles(keyring), KEYRING_TROUBLES_MAX + 5);
     assert_non_null(keyring_trouble(keyring, KEYRING_TROUBLES_MAX - 1));
     assert_null(keyring_trouble(keyring, KEYRING_TROUBLES_MAX));
-    assert_non_null(strstr(keyring_trouble(keyring, 0), "40 characters"));
-    assert_null(strchr(keyring_trouble(keyring, 0), '\n'));
+    assert_non_null(
+        strstr(keyring_trouble(keyring, 0)->error, "40 characters"));
+    assert_null(strchr(keyring_trouble(keyring, 0)->file, '\n'));
     keyring_free(&keyring);
 }
 
@@ -240,7 +241,7 @@ test_too_many(void **state)
     keyring = read_all(folder);
     assert_int_equal(keyring_len(keyring, ACCESS_FETCHER), KEYRING_ROLE_MAX);
     assert_int_equal(keyring_troubles(keyring), 3);
-    assert_non_null(strstr(keyring_trouble(keyring, 0), "too many"));
+    assert_non_null(strstr(keyring_trouble(keyring, 0)->error, "too many"));
     keyring_free(&keyring);
 }
 
