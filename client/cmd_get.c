@@ -50,6 +50,7 @@ static const struct conf_table tables[] = {
     {curve_options, offsetof(struct get, connection.keys)},
     {batch_options, offsetof(struct get, batch_options)},
     {fetcher_transfer_options, offsetof(struct get, embed.fetcher)},
+    {fetcher_embedded_options, offsetof(struct get, embed.fetcher)},
     {broker_schedule_options, offsetof(struct get, embed.broker)},
     {hasher_work_options, offsetof(struct get, embed.hasher)},
     {log_client_options, offsetof(struct get, log)},
@@ -104,6 +105,7 @@ check_broker_flags(const struct get *get)
     } own[] = {
         {broker_schedule_options, "urlsum-broker"},
         {fetcher_transfer_options, "urlsum-fetcher"},
+        {fetcher_embedded_options, "urlsum-fetcher"},
         {hasher_work_options, "urlsum-hasher"},
     };
 

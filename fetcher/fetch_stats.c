@@ -62,6 +62,30 @@ put_ends(const struct fetch_stats *stats, struct metrics_page *page)
 }
 
 static void
+put_names(const struct resolver_stats *names, struct metrics_page *page)
+{
+    metrics_counter(page, "urlsum_fetcher_dns_questions_total",
+                    "Names that DNS servers were asked for.",
+                    &names->questions);
+    metrics_counter(page, "urlsum_fetcher_dns_hits_total",
+                    "Names that were wanted and known.", &names->hits);
+    metrics_counter(page, "urlsum_fetcher_dns_absent_total",
+                    "Names that do not exist or have no address.",
+                    &names->absent);
+    metrics_counter(page, "urlsum_fetcher_dns_failures_total",
+                    "Names that no DNS server could tell.", &names->failed);
+    metrics_counter(page, "urlsum_fetcher_dns_outages_total",
+                    "Times that no name could be told at all.",
+                    &names->outages);
+    metrics_gauge(page, "urlsum_fetcher_dns_outage",
+                  "1 while no name can be told at all: transfers wait.",
+                  metrics_get(&names->is_out));
+    metrics_gauge(page, "urlsum_fetcher_dns_names_waiting",
+                  "Names that transfers wait for.",
+                  metrics_get(&names->waiting));
+}
+
+static void
 put_metrics(void *arg, struct metrics_page *page)
 {
     const struct fetch_stats *stats = arg;
@@ -84,6 +108,7 @@ put_metrics(void *arg, struct metrics_page *page)
                     "Times that a transfer paused for want of credit: the "
                     "hashers, or the buffer, were slower than the origin.",
                     &stats->credit_waits);
+    put_names(&stats->names, page);
     metrics_family(page, METRICS_HISTOGRAM, "urlsum_fetcher_fetch_seconds",
                    "Time of a transfer from its start to its end, failed ones "
                    "among them.");

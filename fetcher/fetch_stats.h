@@ -3,6 +3,7 @@
 // Loop thread only. docs/metrics.md says what each family means.
 #ifndef FETCHER_FETCH_STATS_H
 #define FETCHER_FETCH_STATS_H
+#include "fetcher/resolver.h"
 #include "proto/fail.h"
 #include "proto/link_stats.h"
 
@@ -16,6 +17,7 @@ struct wire_fetched;
 // All zeros is its beginning, but for slots.
 struct fetch_stats {
     struct link_stats link;
+    struct resolver_stats names;
     bool is_draining;
     // As of now; the owner keeps them.
     size_t slots; // --parallel-max

@@ -7,6 +7,7 @@
 #include "fetcher/chunk.h"
 #include "fetcher/fetch_stats.h"
 #include "fetcher/multi.h"
+#include "fetcher/names.h"
 #include "fetcher/outbox.h"
 #include "fetcher/settings.h"
 #include "fetcher/transfer.h"
@@ -15,6 +16,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <locale.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,6 +43,7 @@ struct fetcher {
     struct worker_link *link;
     struct curve curve;
     struct multi *multi;
+    struct names *names;
     struct chunk_pool *pool;
     struct outbox *outbox;
     struct body_sink sink;
@@ -209,6 +212,12 @@ on_done(void *arg, CURL *easy, CURLcode code)
     metrics_add(&fetcher->stats.connects, (uint64_t)connects);
     if (!transfer_continue(transfer, code))
         settle(fetcher, transfer);
+}
+
+static void
+on_end(void *arg, struct transfer *transfer)
+{
+    settle(arg, transfer);
 }
 
 static bool
@@ -437,6 +446,7 @@ on_flush(void *arg)
     struct fetcher *fetcher = arg;
 
     run_line(fetcher);
+    names_turn(fetcher->names);
     multi_turn(fetcher->multi);
     give_up(fetcher, body_flush_streams(&fetcher->sink));
     give_up(fetcher, outbox_flush(fetcher->outbox));
@@ -471,6 +481,8 @@ set_env(struct fetcher *fetcher)
     fetcher->env.settings = &fetcher->settings;
     fetcher->env.buffer_bytes = is_few ? BUFFER_BYTES_FEW : BUFFER_BYTES_MANY;
     fetcher->env.take_credit = take_credit;
+    fetcher->env.on_end = on_end;
+    fetcher->env.names = fetcher->names;
     fetcher->env.arg = fetcher;
 }
 
@@ -526,6 +538,9 @@ start(struct fetcher *fetcher)
         err = multi_new(fetcher->loop, fetcher->settings.connections_max,
                         on_done, fetcher, &fetcher->multi);
     if (!err)
+        err = names_new(fetcher->loop, fetcher->config, &fetcher->stats.names,
+                        &fetcher->names);
+    if (!err)
         err = loop_timer_new(fetcher->loop, on_grace_over, fetcher,
                              &fetcher->grace);
     if (!err && fetcher->config->http)
@@ -558,6 +573,7 @@ finish(struct fetcher *fetcher)
     http_free(&fetcher->http);
     worker_link_free(&fetcher->link);
     multi_free(&fetcher->multi);
+    names_free(&fetcher->names);
     if (fetcher->loop) {
         loop_timer_free(&fetcher->grace);
         loop_free(&fetcher->loop);
@@ -575,11 +591,16 @@ int
 fetcher_run(const struct fetcher_config *config, struct role *role)
 {
     struct fetcher fetcher = {.config = config, .role = role};
+    locale_t utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
     char why[512];
     sigset_t pipe;
     int code;
     int err;
 
+    // Lists of URLs are UTF-8, whatever the user's locale: libcurl reads names
+    // with other letters than ASCII's by this thread's.
+    if (utf8)
+        (void)uselocale(utf8);
     // A server that hangs up is an error code here. Blocking is for this thread
     // (and libcurl's resolvers) alone: the rest of the process may want it.
     (void)sigemptyset(&pipe);
@@ -588,7 +609,7 @@ fetcher_run(const struct fetcher_config *config, struct role *role)
 
     code = settings_read(config, &fetcher.settings);
     if (code)
-        return code;
+        goto out;
     if (curve_load(&config->keys, &fetcher.curve, why, sizeof(why))) {
         (void)fprintf(stderr, "urlsum-fetcher: %s\n", why);
         code = 2;
@@ -613,5 +634,9 @@ fetcher_run(const struct fetcher_config *config, struct role *role)
     code = err ? 1 : 0;
 out:
     settings_fini(&fetcher.settings);
+    if (utf8) {
+        (void)uselocale(LC_GLOBAL_LOCALE);
+        freelocale(utf8);
+    }
     return code;
 }

@@ -14,8 +14,11 @@ struct fetcher_config {
     const char *broker; // endpoint as written by the user
     const char *name;   // NULL: host/pid
     struct curve_options keys;
-    int64_t parallel_max; // transfers at once
-    const char *cacert;   // PEM file; NULL: the system's
+    int64_t parallel_max;    // transfers at once
+    const char *cacert;      // PEM file; NULL: the system's
+    const char *dns_servers; // ADDRESS[:PORT],...; NULL: the system's
+    int64_t dns_timeout_ms;  // for one server's answer
+    int64_t dns_outage_ms;   // after so long names fail; 0: never
     int64_t connect_timeout_ms;
     int64_t max_redirs;
     const char *proto_redir; // NULL: http and https, but https stays https
@@ -33,13 +36,14 @@ struct fetcher_config {
 };
 
 // Offsets are of struct fetcher_config; NULL-ended. fetcher_transfer_options:
-// --parallel-max, --cacert, --connect-timeout, --max-redirs, --proto-redir,
-// --speed-limit (-Y), --speed-time (-y), --max-time (-m), --max-filesize,
-// --user-agent (-A): what an embedded run offers as well. fetcher_options: the
-// program's own: --broker, --name, --allow-net, --proxy-enforces-policy,
-// --grace,
-// --http.
+// --parallel-max, --cacert, --dns-servers, --dns-timeout, --connect-timeout,
+// --max-redirs, --proto-redir, --speed-limit (-Y), --speed-time (-y),
+// --max-time (-m), --max-filesize, --user-agent (-A): what an embedded run
+// offers as well. fetcher_embedded_options: --dns-outage, as long as a person
+// waits. fetcher_options: the program's own: --dns-outage, --broker, --name,
+// --allow-net, --proxy-enforces-policy, --grace, --http.
 extern const struct conf_option fetcher_transfer_options[];
+extern const struct conf_option fetcher_embedded_options[];
 extern const struct conf_option fetcher_options[];
 
 // urlsum-fetcher as a program; its rows fill a struct fetcher_config.

@@ -6,11 +6,27 @@
 #define DAY_MS (24 * 3600 * 1000)
 #define AT(field) offsetof(struct fetcher_config, field)
 
+// A fleet waits for a night's outage; a person or a script is told sooner.
+#define DNS_OUTAGE(initial)                                                    \
+    {                                                                          \
+        "dns-outage", 0, CONF_SECONDS, AT(dns_outage_ms), initial, 0,          \
+            30 * (int64_t)DAY_MS, "SECONDS",                                   \
+            "While no DNS server can tell any name URLs wait, for so long; "   \
+            "then they fail. 0 waits for ever."                                \
+    }
+
 const struct conf_option fetcher_transfer_options[] = {
     {"parallel-max", 0, CONF_INT, AT(parallel_max), "256", 1, WIRE_CAPACITY_MAX,
      "N", "How many transfers run at once."},
     {"cacert", 0, CONF_STRING, AT(cacert), NULL, 0, 0, "FILE",
      "Trust the CA certificates of this PEM file instead of the system's."},
+    {"dns-servers", 0, CONF_STRING, AT(dns_servers), NULL, 0, 0,
+     "ADDRESS[:PORT],...",
+     "Ask these DNS servers, in turn, instead of those of /etc/resolv.conf."},
+    {"dns-timeout", 0, CONF_SECONDS, AT(dns_timeout_ms), "3", 100, 60000,
+     "SECONDS",
+     "How long to wait for a DNS server's answer before another one is asked; "
+     "twice as long the second time."},
     {"connect-timeout", 0, CONF_SECONDS, AT(connect_timeout_ms), "30", 1,
      DAY_MS, "SECONDS",
      "Give a connection up that is not made within this time."},
@@ -35,7 +51,13 @@ const struct conf_option fetcher_transfer_options[] = {
     {0},
 };
 
+const struct conf_option fetcher_embedded_options[] = {
+    DNS_OUTAGE("300"),
+    {0},
+};
+
 const struct conf_option fetcher_options[] = {
+    DNS_OUTAGE("86400"),
     {"broker", 0, CONF_STRING, AT(broker), "tcp://127.0.0.1", 0, 0, "ENDPOINT",
      "The broker to work for: tcp://HOST[:PORT], ipc://PATH."},
     {"name", 0, CONF_STRING, AT(name), NULL, 0, 0, "NAME",

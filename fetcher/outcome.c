@@ -95,6 +95,8 @@ outcome_curl_code(enum fail fail, int curl_code)
         return CURLE_TOO_MANY_REDIRECTS;
     if (fail == FAIL_SCHEME)
         return CURLE_UNSUPPORTED_PROTOCOL;
+    if (fail == FAIL_DNS)
+        return CURLE_COULDNT_RESOLVE_HOST;
     if (fail == FAIL_BLOCKED_ADDRESS)
         return CURLE_COULDNT_CONNECT;
     if (fail == FAIL_INVALID_URL || fail == FAIL_URL_TOO_LONG)

@@ -2,6 +2,7 @@
 
 #include "common/http.h"
 #include "fetcher/address_policy.h"
+#include "fetcher/dns.h"
 #include "fetcher/fetcher.h"
 #include "proto/wire.h"
 
@@ -69,6 +70,8 @@ check_proxies(const struct fetcher_config *config, struct settings *settings)
     bool for_http = is_set("http_proxy") || for_all;
     bool for_https = is_set("https_proxy") || is_set("HTTPS_PROXY") || for_all;
 
+    settings->has_http_proxy = for_http;
+    settings->has_https_proxy = for_https;
     if (config->allows_any_address)
         return 0; // libcurl uses them, as curl does
     if (config->proxy_enforces_policy) {
@@ -138,6 +141,13 @@ settings_read(const struct fetcher_config *config,
         fprintf(stderr,
                 "urlsum: --proto-redir %s: say \"https\" or \"http,https\"\n",
                 config->proto_redir);
+        return 2;
+    }
+    if (config->dns_servers && !dns_servers_are_valid(config->dns_servers)) {
+        fprintf(stderr,
+                "urlsum: --dns-servers %s: not ADDRESS[:PORT],... "
+                "(192.0.2.53,[2001:db8::53]:5353)\n",
+                config->dns_servers);
         return 2;
     }
     code = check_proxies(config, &settings);

@@ -14,7 +14,9 @@ struct settings {
     long connections_max;        // kept open, idle ones included
     enum redirect_rule redirect_rule;
     struct address_policy *policy; // NULL: any address
-    // The environment's proxy for these URLs enforces the policy in our stead.
+    // The environment has a proxy for these URLs, which looks hosts up, and may
+    // enforce the policy in our stead.
+    bool has_http_proxy, has_https_proxy;
     bool is_http_proxied, is_https_proxied;
 };
 

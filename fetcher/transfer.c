@@ -188,6 +188,45 @@ may_connect(void *arg, const struct sockaddr *address)
     return !refusal;
 }
 
+// --- How it ends without libcurl ---
+
+static void
+stop(struct transfer *transfer, enum fail fail, const char *why)
+{
+    transfer->stopped = fail;
+    (void)snprintf(transfer->error, sizeof(transfer->error), "%s", why);
+}
+
+static void
+stop_refused(struct transfer *transfer, const char *refusal)
+{
+    char why[128];
+
+    (void)snprintf(why, sizeof(why),
+                   "the host has %s, which the fetcher's address policy "
+                   "forbids (--allow-net)",
+                   refusal);
+    stop(transfer, FAIL_BLOCKED_ADDRESS, why);
+}
+
+// The request's host has been looked up: libcurl goes on, or the transfer ends.
+static void
+on_looked_up(void *arg, enum fail fail, const char *why)
+{
+    struct transfer *transfer = arg;
+
+    transfer->error[0] = '\0'; // of the request that had no addresses
+    if (fail == FAIL_OK && multi_add(transfer->env->multi, transfer->easy) == 0)
+        return;
+    if (fail == FAIL_BLOCKED_ADDRESS)
+        stop_refused(transfer, why);
+    else if (fail == FAIL_OK)
+        stop(transfer, FAIL_INTERNAL, "out of memory");
+    else
+        stop(transfer, fail, why);
+    transfer->env->on_end(transfer->env->arg, transfer);
+}
+
 // --- Life ---
 
 static CURLcode
@@ -199,8 +238,9 @@ set_constants(struct transfer *transfer)
 
     code |= curl_easy_setopt(easy, CURLOPT_PRIVATE, transfer);
     code |= curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-    // A name look-up that outlasts its transfer is left to end by itself: to
-    // wait for its thread would hold up the loop, and so all other transfers.
+    // Of libcurl's own look-ups (a proxy's name): one that outlasts its
+    // transfer is left to end by itself, for to wait for its thread would hold
+    // up the loop, and so all other transfers.
     code |= curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
     code |= curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, transfer->error);
     code |= curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
@@ -246,6 +286,9 @@ transfer_new(const struct transfer_env *env, struct transfer **out_transfer)
     transfer->gate =
         (struct multi_gate){.may_connect = may_connect, .arg = transfer};
     err = multi_prepare(env->multi, transfer->easy, &transfer->gate);
+    if (!err)
+        err = lookup_init(&transfer->lookup, transfer->easy, env->names,
+                          env->settings, on_looked_up, transfer);
     if (err)
         goto out;
 
@@ -263,6 +306,7 @@ transfer_free(struct transfer **transfer)
         return;
     (void)body_drop(&(*transfer)->body);
     curl_easy_cleanup((*transfer)->easy);
+    lookup_fini(&(*transfer)->lookup);
     redirect_home_fini(&(*transfer)->home);
     free((*transfer)->facts);
     free(*transfer);
@@ -331,6 +375,7 @@ begin_request(struct transfer *transfer, const char *url)
     transfer->is_proxied = strncasecmp(url, "https:", 6) == 0
                                ? transfer->env->settings->is_https_proxied
                                : transfer->env->settings->is_http_proxied;
+    lookup_reset(&transfer->lookup, transfer->requests == 1);
     forget_answer(transfer);
     tell_time_left(transfer);
     if (curl_easy_setopt(transfer->easy, CURLOPT_URL, url) != CURLE_OK)
@@ -368,25 +413,6 @@ is_redirect(const struct transfer *transfer)
         return false;
     (void)curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
     return redirect_is_status(status);
-}
-
-static void
-stop(struct transfer *transfer, enum fail fail, const char *why)
-{
-    transfer->stopped = fail;
-    (void)snprintf(transfer->error, sizeof(transfer->error), "%s", why);
-}
-
-static void
-stop_refused(struct transfer *transfer)
-{
-    char why[128];
-
-    (void)snprintf(why, sizeof(why),
-                   "the host has %s, which the fetcher's address policy "
-                   "forbids (--allow-net)",
-                   transfer->refusal);
-    stop(transfer, FAIL_BLOCKED_ADDRESS, why);
 }
 
 // Where the redirect leads. Returns FAIL_OK, or why it is not followed, which
@@ -443,10 +469,18 @@ follow_redirect(struct transfer *transfer)
 bool
 transfer_continue(struct transfer *transfer, CURLcode code)
 {
+    if (lookup_is_wanted(&transfer->lookup)) {
+        const char *why;
+        enum fail fail = lookup_begin(&transfer->lookup, &why);
+
+        if (fail != FAIL_OK)
+            stop(transfer, fail, why);
+        return fail == FAIL_OK;
+    }
     transfer->code = code;
     verdict_add_request(transfer);
     if (code != CURLE_OK && transfer->refusal && !transfer->is_connecting) {
-        stop_refused(transfer);
+        stop_refused(transfer, transfer->refusal);
         return false;
     }
     return is_redirect(transfer) && follow_redirect(transfer);
@@ -489,7 +523,9 @@ transfer_start(struct transfer *transfer, uint64_t job, uint32_t attempt,
 uint64_t
 transfer_drop(struct transfer *transfer, bool is_running)
 {
-    if (is_running)
+    if (lookup_is_under_way(&transfer->lookup))
+        lookup_cancel(&transfer->lookup);
+    else if (is_running)
         multi_remove(transfer->env->multi, transfer->easy);
     return body_drop(&transfer->body);
 }
@@ -519,7 +555,9 @@ progress_of(const struct transfer *transfer)
 bool
 transfer_vouch(struct transfer *transfer, uint64_t now_ms)
 {
-    bool waits = transfer->is_finished || transfer->claim.wait != CREDIT_RUNS;
+    // A look-up has limits of its own, and an outage is not the URL's failure.
+    bool waits = transfer->is_finished || transfer->claim.wait != CREDIT_RUNS ||
+                 lookup_is_under_way(&transfer->lookup);
 
     return vouch_look(&transfer->vouch, progress_of(transfer), waits,
                       vouch_silence_max_ms(&transfer->set), now_ms);

@@ -10,6 +10,7 @@
 #define FETCHER_TRANSFER_H
 #include "fetcher/body.h"
 #include "fetcher/credit.h"
+#include "fetcher/lookup.h"
 #include "fetcher/multi.h"
 #include "fetcher/redirect.h"
 #include "fetcher/vouch.h"
@@ -26,6 +27,7 @@ struct transfer;
 // What all transfers of a fetcher share; outlives them.
 struct transfer_env {
     struct multi *multi;
+    struct names *names;
     CURLSH *share;
     struct body_sink *sink;
     struct fetch_stats *stats;
@@ -37,6 +39,9 @@ struct transfer_env {
     // Takes credit for bytes, or returns false and resumes the transfer when
     // there is some.
     bool (*take_credit)(void *arg, struct transfer *transfer, uint64_t bytes);
+    // A transfer has ended for which libcurl reports nothing: its host has no
+    // addresses.
+    void (*on_end)(void *arg, struct transfer *transfer);
     void *arg;
 };
 
@@ -56,6 +61,7 @@ struct transfer {
     const struct transfer_env *env;
     CURL *easy;
     struct multi_gate gate;
+    struct lookup lookup;
     char error[CURL_ERROR_SIZE];
     struct wire_request set;  // what the job asks for
     struct wire_request told; // what the handle was told last

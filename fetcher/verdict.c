@@ -48,10 +48,12 @@ verdict_add_request(struct transfer *transfer)
     times->total_us += time_of(easy, CURLINFO_TOTAL_TIME_T);
 }
 
+// With the time that was spent on look-ups, which come before all that libcurl
+// measures.
 static uint64_t
-time_fact(uint64_t us)
+time_fact(const struct transfer *transfer, uint64_t us)
 {
-    return us ? us : WIRE_UNSET;
+    return us ? us + transfer->lookup.waited_us : WIRE_UNSET;
 }
 
 static uint64_t
@@ -176,11 +178,11 @@ verdict_of(struct transfer *transfer, struct wire_fetched *out_fetched)
         (void)curl_easy_getinfo(easy, CURLINFO_EFFECTIVE_URL, &text);
         facts->final_url = text_fact(text, URL_BYTES_MAX);
     }
-    facts->dns_us = time_fact(transfer->times.dns_us);
-    facts->connect_us = time_fact(transfer->times.connect_us);
-    facts->tls_us = time_fact(transfer->times.tls_us);
-    facts->first_byte_us = time_fact(transfer->times.first_byte_us);
-    facts->total_us = time_fact(transfer->times.total_us);
+    facts->dns_us = time_fact(transfer, transfer->times.dns_us);
+    facts->connect_us = time_fact(transfer, transfer->times.connect_us);
+    facts->tls_us = time_fact(transfer, transfer->times.tls_us);
+    facts->first_byte_us = time_fact(transfer, transfer->times.first_byte_us);
+    facts->total_us = time_fact(transfer, transfer->times.total_us);
     text = NULL;
     (void)curl_easy_getinfo(easy, CURLINFO_CONTENT_TYPE, &text);
     facts->content_type = text_fact(text, WIRE_FACT_MAX);

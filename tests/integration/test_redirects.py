@@ -13,7 +13,7 @@ from harness import sha512
 
 
 class Redirector(http.server.BaseHTTPRequestHandler):
-    """/go?to=URL[&status=N][&bytes=N][&cut=1][&wait=MS]; anything else is a
+    """/go?[to=URL][&close=1][&status=N][&bytes=N][&cut=1][&wait=MS]; anything else is a
     page that says its path. Headers of every request are kept, by path."""
     protocol_version = "HTTP/1.1"
 
@@ -38,6 +38,9 @@ class Redirector(http.server.BaseHTTPRequestHandler):
                              query["to"].encode("utf-8").decode("latin-1"))
         self.send_header("ETag", f'"{status}"')
         self.send_header("Content-Length", str(len(content)))
+        if "close" in query:
+            self.send_header("Connection", "close")
+            self.close_connection = True
         self.end_headers()
         if "cut" in query:
             content = content[:len(content) // 2]
@@ -48,10 +51,14 @@ class Redirector(http.server.BaseHTTPRequestHandler):
         pass
 
 
+class Server(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 1024
+
+
 class Site:
     def __init__(self, address):
-        self.server = http.server.ThreadingHTTPServer((address, 0), Redirector)
-        self.server.daemon_threads = True
+        self.server = Server((address, 0), Redirector)
         self.server.seen = []
         self.where = f"{address}:{self.server.server_address[1]}"
         self.thread = threading.Thread(target=self.server.serve_forever)
