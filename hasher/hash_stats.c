@@ -48,12 +48,9 @@ is_ready(void *arg, char *why)
     return false;
 }
 
-static bool
-is_live(void *arg, char *why)
+bool
+hash_stats_is_live(const struct hash_stats *stats, uint64_t now_ms, char *why)
 {
-    const struct hash_stats *stats = arg;
-    uint64_t now_ms = clock_now_ms();
-
     for (size_t i = 0; i < stats->lanes_len; i++) {
         uint64_t turned_ms = metrics_get(&stats->lanes[i].turned_ms);
 
@@ -66,6 +63,12 @@ is_live(void *arg, char *why)
         return false;
     }
     return true;
+}
+
+static bool
+is_live(void *arg, char *why)
+{
+    return hash_stats_is_live(arg, clock_now_ms(), why);
 }
 
 // The sum over the lanes of what is at offset in each.

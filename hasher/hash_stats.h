@@ -39,6 +39,10 @@ struct hash_stats {
 int hash_stats_init(struct hash_stats *stats, size_t lanes_len);
 void hash_stats_fini(struct hash_stats *stats);
 
+// False, with the reason in why (HTTP_WHY_MAX bytes), when a lane hangs.
+bool hash_stats_is_live(const struct hash_stats *stats, uint64_t now_ms,
+                        char *why);
+
 // Serves them at the address (--http). Returns 0 or a negative errno, which was
 // logged. The caller owns *out_http and frees it before stats.
 int hash_stats_serve(struct hash_stats *stats, struct loop *loop,

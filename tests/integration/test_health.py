@@ -12,33 +12,9 @@ import pytest
 from harness import (BUILD, GIVE_UP_S, PATIENCE, environment, free_port,
                      started_client, urlsum, wait_until)
 from disks import SmallDisk, needs_root
+from pages import address, get, metric
 
 DAEMONS = ["urlsum-broker", "urlsum-fetcher", "urlsum-hasher"]
-
-
-def address():
-    return f"127.0.0.1:{free_port()}"
-
-
-def ask(where, request, seconds=GIVE_UP_S):
-    """Sends bytes, returns all that comes until the end."""
-    host, port = where.rsplit(":", 1)
-    with socket.create_connection((host, int(port)), seconds) as sock:
-        sock.settimeout(seconds)
-        sock.sendall(request)
-        got = b""
-        while True:
-            part = sock.recv(65536)
-            if not part:
-                return got
-            got += part
-
-
-def get(where, path, method="GET"):
-    """Returns status, head and body of an answer."""
-    got = ask(where, f"{method} {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
-    head, body = got.split(b"\r\n\r\n", 1)
-    return int(head.split()[1]), head.decode(), body.decode()
 
 
 def health(where, *args, codes=(0,)):
@@ -158,9 +134,12 @@ def test_store_refuses(disk, new_fleet, tmp_path):
                         broker=fleet.endpoints["client"]) as client:
         assert "disk is full" in becomes(where, 1)
         assert health(where, "--live") == "live\n"
+        assert metric(where, "urlsum_broker_store_refuses") == 1
+        assert metric(where, "urlsum_broker_store_refusals_total") > 0
         disk.make_room()
         assert client.wait(GIVE_UP_S) == 0
         assert becomes(where, 0) == "ready\n"
+        assert metric(where, "urlsum_broker_store_refuses") == 0
     fleet.end()
     fleet.programs.clear()
 
