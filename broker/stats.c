@@ -131,6 +131,28 @@ put_queue(const struct broker *broker, struct metrics_page *page)
     put_by_fail(page, "outcome", stats->records);
 }
 
+static void
+put_hosts(const struct broker *broker, struct metrics_page *page)
+{
+    struct hosts_figures hosts;
+
+    hosts_figures(broker, &hosts);
+    metrics_family(
+        page, METRICS_GAUGE, "urlsum_broker_hosts",
+        "Origins that are not asked just now: closed by a 429 or "
+        "503, parked because nobody can connect, given up for that.");
+    metrics_put(page, METRICS_LABEL("state", "closed"), hosts.closed);
+    metrics_put(page, METRICS_LABEL("state", "parked"), hosts.parked);
+    metrics_put(page, METRICS_LABEL("state", "given_up"), hosts.given_up);
+    metrics_gauge(page, "urlsum_broker_hosts_in_memory",
+                  "Origins that are worked on or remembered.", hosts.origins);
+    metrics_family(page, METRICS_COUNTER, "urlsum_broker_hosts_changes_total",
+                   "Times that an origin was closed, parked or given up.");
+    metrics_put(page, METRICS_LABEL("to", "closed"), hosts.closed_total);
+    metrics_put(page, METRICS_LABEL("to", "parked"), hosts.parked_total);
+    metrics_put(page, METRICS_LABEL("to", "given_up"), hosts.given_up_total);
+}
+
 // --- /metrics: workers and bodies ---
 
 static uint64_t
@@ -374,6 +396,7 @@ put_metrics(void *arg, struct metrics_page *page)
     const struct broker *broker = arg;
 
     put_queue(broker, page);
+    put_hosts(broker, page);
     put_sessions(broker, page);
     put_bodies(broker, page);
     put_store(broker, page);

@@ -50,7 +50,7 @@ def test_values(served, nginx, origin):
     urls += [nginx.url("made/5M"), nginx.url("none"), "no url at all"]
     urls += [nginx.url("made/0")]
     got = served.client("get", "--retry", "2", "-i", "-",
-                        origin.url("status/503"), stdin="\n".join(urls),
+                        origin.url("status/500"), stdin="\n".join(urls),
                         codes=(1,))
     total = sum(sizes.values()) + big.stat().st_size
     good = len(sizes) + 2
@@ -167,6 +167,15 @@ def test_retry_command(served, nginx):
     assert by_label(page, "urlsum_broker_urls") == {}
     assert by_label(page, "urlsum_broker_records_total") == {
         "ok": 1, "http": 3}
+
+
+def test_hosts(served, origin):
+    """A host that wants to be left alone is told as closed."""
+    where = served.where["urlsum-broker"]
+    served.client("get", "--retry", "0", origin.url("status/503"), codes=(1,))
+    page = metrics(where)
+    assert by_label(page, "urlsum_broker_hosts") == {"closed": 1}
+    assert by_label(page, "urlsum_broker_hosts_changes_total") == {"closed": 1}
 
 
 def test_in_hand(served, origin):
