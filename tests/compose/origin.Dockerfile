@@ -5,6 +5,6 @@ ARG DEBIAN_FRONTEND=noninteractive
 RUN apt-get update \
  && apt-get install -y --no-install-recommends nginx-light \
  && rm -rf /var/lib/apt/lists/* /var/cache/apt/*
-COPY nginx.conf /etc/nginx/nginx.conf
+COPY nginx.conf pace.conf /etc/nginx/
 COPY www /www
 CMD ["nginx"]
