@@ -9,6 +9,7 @@
 #include "common/frames.h"
 #include "common/log.h"
 #include "common/loop.h"
+#include "common/role.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -35,6 +36,7 @@ enum zap_frame {
 
 struct access {
     struct broker *broker;
+    struct role *role; // its service manager hears of reloads
     struct key secret;
     struct keyring *keyring;
     struct keyring_watch *watch;
@@ -311,6 +313,8 @@ on_read(void *arg, struct keyring *fresh, int err, const char *path,
                   log_escape(path, strlen(path), shown, sizeof(shown)),
                   strerror(-err));
     access->read_err = err;
+    if (was_asked)
+        role_reloaded(access->role);
     if (err)
         return; // what was known holds
     if (keyring_is_same(fresh, access->keyring)) {
@@ -383,8 +387,7 @@ open_zap(struct access *access, void *zmq)
 }
 
 int
-access_new(struct broker *broker, void *zmq, bool takes_hup,
-           struct access **out_access)
+access_new(struct broker *broker, struct role *role, struct access **out_access)
 {
     const struct broker_config *config = broker->config;
     struct access *access;
@@ -407,13 +410,15 @@ access_new(struct broker *broker, void *zmq, bool takes_hup,
         return 3;
     }
     access->broker = broker;
+    access->role = role;
     *out_access = access;
     code = read_files(access);
     if (code)
         return code;
-    if ((err = open_zap(access, zmq)) ||
-        (err = keyring_watch_new(broker->loop, config->authorized, takes_hup,
-                                 on_read, access, &access->watch))) {
+    if ((err = open_zap(access, role->zmq)) ||
+        (err = keyring_watch_new(broker->loop, config->authorized,
+                                 role->takes_signals, on_read, access,
+                                 &access->watch))) {
         log_error("broker.start", "error=%d", err);
         return 3;
     }

@@ -16,12 +16,13 @@ struct access;
 struct broker;
 struct frames;
 struct keyring_key;
+struct role;
 
 // Reads the broker's secret and the list, answers libzmq from now on, and
 // follows changes of the list. *out_access stays NULL without --key-file.
-// takes_hup: SIGHUP reads the list again. Returns 0, or the program's exit code
-// after having said what is wrong.
-int access_new(struct broker *broker, void *zmq, bool takes_hup,
+// A role that takes signals reads it again at SIGHUP. Returns 0, or the
+// program's exit code after having said what is wrong.
+int access_new(struct broker *broker, struct role *role,
                struct access **out_access);
 
 // After the endpoints were closed: without it libzmq would let every key in.

@@ -316,8 +316,7 @@ start(struct run *run)
         if (stats_serve(broker, broker->config->http, &run->http) != 0)
             return 3;
     }
-    code = access_new(broker, run->role->zmq, run->role->takes_signals,
-                      &broker->access);
+    code = access_new(broker, run->role, &broker->access);
     if (!code)
         code = endpoints_bind(broker, run->role->zmq, &run->client_socket);
     if (!code)

@@ -1,5 +1,7 @@
 #include "common/notify.h"
 
+#include <errno.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +28,35 @@ read_address(const char *text, struct sockaddr_un *out_address)
     else
         len++;
     return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len);
+}
+
+// Reads a whole number that is all of text. False for anything else.
+static bool
+read_number(const char *text, uint64_t *out_number)
+{
+    char *end;
+
+    if (!text || *text < '0' || *text > '9')
+        return false;
+    errno = 0;
+    *out_number = strtoull(text, &end, 10);
+    return !errno && !*end;
+}
+
+uint64_t
+notify_watchdog_ms(void)
+{
+    const char *pid = getenv("WATCHDOG_PID");
+    uint64_t silence_us, whom;
+
+    if (!getenv("NOTIFY_SOCKET") ||
+        !read_number(getenv("WATCHDOG_USEC"), &silence_us))
+        return 0;
+    // Inherited from a parent that is watched: not us.
+    if (pid && (!read_number(pid, &whom) || whom != (uint64_t)getpid()))
+        return 0;
+    // The least a timer can do; below it systemd's own limits are.
+    return silence_us && silence_us < 2000 ? 1 : silence_us / 2000;
 }
 
 void

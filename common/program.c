@@ -1,5 +1,6 @@
 #include "common/program.h"
 
+#include "common/clock.h"
 #include "common/conf.h"
 #include "common/log_conf.h"
 #include "common/loop.h"
@@ -8,8 +9,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <malloc.h>
+#include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 #include <zmq.h>
 
@@ -60,6 +64,26 @@ on_status(void *arg, const char *text)
     notify_send(line);
 }
 
+static void
+on_alive(void *arg)
+{
+    (void)arg;
+    notify_send("WATCHDOG=1");
+}
+
+// Said when it is done: whoever waits for the end hears of it in time.
+static void
+on_reloaded(void *arg)
+{
+    char lines[NOTIFY_BYTES_MAX];
+
+    (void)arg;
+    (void)snprintf(lines, sizeof(lines), "RELOADING=1\nMONOTONIC_USEC=%" PRIu64,
+                   clock_now_us());
+    notify_send(lines);
+    notify_send("READY=1");
+}
+
 int
 program_main(const struct program_role *program, int argc, char **argv)
 {
@@ -74,6 +98,9 @@ program_main(const struct program_role *program, int argc, char **argv)
     conf_parse(program->conf, argc, argv, program->config, &first);
     log_configure(program->log);
     program_keep_freed_memory();
+    // A reload of what reads nothing again must not end a service.
+    if (getenv("NOTIFY_SOCKET"))
+        (void)signal(SIGHUP, SIG_IGN);
     zmq = zmq_ctx_new();
     if (!zmq) {
         (void)fprintf(stderr, "%s: no ZeroMQ context: %s\n",
@@ -87,6 +114,9 @@ program_main(const struct program_role *program, int argc, char **argv)
     role.on_ready = on_ready;
     role.on_stopping = on_stopping;
     role.on_status = on_status;
+    role.on_reloaded = on_reloaded;
+    role.on_alive = on_alive;
+    role.alive_ms = notify_watchdog_ms();
     code = program->run(program->config, &role);
     role_fini(&role);
 out:

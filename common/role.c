@@ -53,6 +53,36 @@ on_stop_signal(void *arg)
     role_stop(arg);
 }
 
+static void
+on_alive_timer(void *arg)
+{
+    struct role *role = arg;
+
+    if (!role->is_alive || role->is_alive(role->is_alive_arg))
+        role->on_alive(role->arg);
+}
+
+// Tells from now on that the loop turns, if somebody wants to hear it.
+static int
+start_alive_timer(struct role *role, struct loop *loop)
+{
+    int err;
+
+    if (!role->on_alive || !role->alive_ms)
+        return 0;
+    err = loop_timer_new(loop, on_alive_timer, role, &role->alive_timer);
+    if (!err)
+        loop_timer_start(role->alive_timer, 0, role->alive_ms);
+    return err;
+}
+
+void
+role_watch(struct role *role, bool (*fn)(void *arg), void *arg)
+{
+    role->is_alive = fn;
+    role->is_alive_arg = arg;
+}
+
 int
 role_attach(struct role *role, struct loop *loop,
             void (*fn)(void *arg, int stops), void *arg)
@@ -69,8 +99,9 @@ role_attach(struct role *role, struct loop *loop,
     if (role->stops)
         loop_wake_send(wake);
     (void)pthread_mutex_unlock(&role->lock);
-    if (!role->takes_signals)
-        return 0;
+    err = start_alive_timer(role, loop);
+    if (err || !role->takes_signals)
+        return err;
     return loop_on_stop_signals(loop, on_stop_signal, role);
 }
 
@@ -80,6 +111,7 @@ role_detach(struct role *role)
     (void)pthread_mutex_lock(&role->lock);
     loop_wake_free(&role->wake);
     (void)pthread_mutex_unlock(&role->lock);
+    loop_timer_free(&role->alive_timer);
 }
 
 void
@@ -94,4 +126,11 @@ role_status(struct role *role, const char *text)
 {
     if (role->on_status)
         role->on_status(role->arg, text);
+}
+
+void
+role_reloaded(struct role *role)
+{
+    if (role->on_reloaded)
+        role->on_reloaded(role->arg);
 }

@@ -8,8 +8,10 @@
 #define COMMON_ROLE_H
 #include <pthread.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 struct loop;
+struct loop_timer;
 struct loop_wake;
 
 struct role {
@@ -22,10 +24,18 @@ struct role {
     void (*on_ready)(void *arg);
     void (*on_stopping)(void *arg);
     void (*on_status)(void *arg, const char *text);
+    // Its settings were read again, as SIGHUP asked.
+    void (*on_reloaded)(void *arg);
+    // Its loop turns: called every alive_ms (0: never), see role_watch().
+    void (*on_alive)(void *arg);
+    uint64_t alive_ms;
     void *arg;
     // Private: the door through which role_stop() reaches the loop.
     pthread_mutex_t lock;
     struct loop_wake *wake;
+    struct loop_timer *alive_timer;
+    bool (*is_alive)(void *arg);
+    void *is_alive_arg;
     int stops;        // 1: drain, 2: leave now
     bool is_stopping; // on_stopping was called
     void (*on_stop)(void *arg, int stops);
@@ -47,8 +57,13 @@ int role_attach(struct role *role, struct loop *loop,
                 void (*fn)(void *arg, int stops), void *arg);
 void role_detach(struct role *role);
 
-// For the role itself: call on_ready and on_status.
+// For the role itself, before role_attach(): there is more to it than its loop,
+// and on_alive is only called while fn, on the loop, returns true.
+void role_watch(struct role *role, bool (*fn)(void *arg), void *arg);
+
+// For the role itself: call on_ready, on_status, on_reloaded.
 void role_ready(struct role *role);
 void role_status(struct role *role, const char *text);
+void role_reloaded(struct role *role);
 
 #endif

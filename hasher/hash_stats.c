@@ -49,13 +49,14 @@ is_ready(void *arg, char *why)
 }
 
 bool
-hash_stats_is_live(const struct hash_stats *stats, uint64_t now_ms, char *why)
+hash_stats_is_live(const struct hash_stats *stats, uint64_t now_ms,
+                   uint64_t silence_ms, char *why)
 {
     for (size_t i = 0; i < stats->lanes_len; i++) {
         uint64_t turned_ms = metrics_get(&stats->lanes[i].turned_ms);
 
         // The lane may have turned since the clock was read.
-        if (!turned_ms || now_ms < turned_ms + HASH_STATS_HUNG_MS)
+        if (!turned_ms || now_ms < turned_ms + silence_ms)
             continue;
         (void)snprintf(why, HTTP_WHY_MAX,
                        "thread %zu has not moved for %" PRIu64 " s", i,
@@ -68,7 +69,7 @@ hash_stats_is_live(const struct hash_stats *stats, uint64_t now_ms, char *why)
 static bool
 is_live(void *arg, char *why)
 {
-    return hash_stats_is_live(arg, clock_now_ms(), why);
+    return hash_stats_is_live(arg, clock_now_ms(), HASH_STATS_HUNG_MS, why);
 }
 
 // The sum over the lanes of what is at offset in each.

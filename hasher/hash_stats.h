@@ -20,7 +20,7 @@ struct loop;
 // Of one lane, written by its thread alone. All zeros is its beginning.
 struct lane_stats {
     alignas(METRICS_ALIGNED) struct link_stats link;
-    struct metrics_value turned_ms; // the last turn of its loop; 0: none yet
+    struct metrics_value turned_ms; // the last turn of its loop; 0: it has none
     struct metrics_value streams;   // open now
     struct metrics_value messages, bytes, bodies, aborts;
     // From the first message of those that are digested together to the last
@@ -39,9 +39,10 @@ struct hash_stats {
 int hash_stats_init(struct hash_stats *stats, size_t lanes_len);
 void hash_stats_fini(struct hash_stats *stats);
 
-// False, with the reason in why (HTTP_WHY_MAX bytes), when a lane hangs.
+// False, with the reason in why (HTTP_WHY_MAX bytes), when a lane hangs: it has
+// not turned for silence_ms. One that has not begun, or has ended, does not.
 bool hash_stats_is_live(const struct hash_stats *stats, uint64_t now_ms,
-                        char *why);
+                        uint64_t silence_ms, char *why);
 
 // Serves them at the address (--http). Returns 0 or a negative errno, which was
 // logged. The caller owns *out_http and frees it before stats.

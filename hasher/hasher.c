@@ -1,5 +1,6 @@
 #include "hasher/hasher.h"
 
+#include "common/clock.h"
 #include "common/conf.h"
 #include "common/cpus.h"
 #include "common/endpoint.h"
@@ -34,6 +35,7 @@ struct hasher {
     int stops;        // passed on to the lanes
     atomic_size_t ended;
     atomic_bool has_failed;
+    uint64_t hung_ms; // silence of a lane that a service manager is not to miss
 };
 
 // Called on a lane's thread.
@@ -75,6 +77,17 @@ on_wake(void *arg)
         stop_lanes(hasher, 1);
     if (atomic_load(&hasher->ended) == hasher->lanes_len)
         loop_end(hasher->loop);
+}
+
+// Also a lane that hangs makes the service one that hangs.
+static bool
+is_alive(void *arg)
+{
+    const struct hasher *hasher = arg;
+    char why[HTTP_WHY_MAX];
+
+    return hash_stats_is_live(&hasher->stats, clock_now_ms(), hasher->hung_ms,
+                              why);
 }
 
 // The workers' common name. Returns 0 or -EINVAL.
@@ -185,6 +198,11 @@ hasher_run(const struct hasher_config *config, struct role *role)
         (config->http && (err = hash_stats_serve(&hasher.stats, hasher.loop,
                                                  config->http, &hasher.http))))
         goto out;
+    // No longer than the manager itself would wait for a word.
+    hasher.hung_ms = 2 * role->alive_ms < HASH_STATS_HUNG_MS
+                         ? 2 * role->alive_ms
+                         : HASH_STATS_HUNG_MS;
+    role_watch(role, is_alive, &hasher);
     err = start_lanes(&hasher, config, role->zmq, name);
     if (!err)
         err = role_attach(role, hasher.loop, on_stop, &hasher);

@@ -477,6 +477,7 @@ run_lane(void *arg)
                  metrics_get(&lane->config.stats->bytes));
     }
     close_lane(lane);
+    metrics_set(&lane->config.stats->turned_ms, 0);
     lane->config.on_end(lane->config.arg, lane->has_failed);
     return NULL;
 }

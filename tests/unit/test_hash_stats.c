@@ -11,25 +11,36 @@
 
 #define LANES 3
 
+static const uint64_t now_ms = 1000000;
+
+static bool
+is_live(const struct hash_stats *stats, char *why)
+{
+    return hash_stats_is_live(stats, now_ms, HASH_STATS_HUNG_MS, why);
+}
+
 static void
 test_is_live(void **state)
 {
-    const uint64_t now_ms = 1000000;
     struct hash_stats stats = {0};
     char why[HTTP_WHY_MAX] = "";
 
     (void)state;
     assert_int_equal(hash_stats_init(&stats, LANES), 0);
-    assert_true(hash_stats_is_live(&stats, now_ms, why)); // no turn yet
+    assert_true(is_live(&stats, why)); // no turn yet
     for (size_t i = 0; i < LANES; i++)
         metrics_set(&stats.lanes[i].turned_ms, now_ms + i); // a moment ahead
-    assert_true(hash_stats_is_live(&stats, now_ms, why));
+    assert_true(is_live(&stats, why));
     metrics_set(&stats.lanes[1].turned_ms, now_ms - HASH_STATS_HUNG_MS + 1);
-    assert_true(hash_stats_is_live(&stats, now_ms, why));
+    assert_true(is_live(&stats, why));
     assert_string_equal(why, "");
     metrics_set(&stats.lanes[1].turned_ms, now_ms - HASH_STATS_HUNG_MS);
-    assert_false(hash_stats_is_live(&stats, now_ms, why));
+    assert_false(is_live(&stats, why));
     assert_string_equal(why, "thread 1 has not moved for 30 s");
+    assert_true(
+        hash_stats_is_live(&stats, now_ms, HASH_STATS_HUNG_MS + 1, why));
+    metrics_set(&stats.lanes[1].turned_ms, 0); // it has ended
+    assert_true(is_live(&stats, why));
     hash_stats_fini(&stats);
 }
 

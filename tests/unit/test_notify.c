@@ -6,6 +6,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -104,6 +105,43 @@ test_nowhere(void **state)
     notify_send("READY=1");
 }
 
+static void
+check_watchdog(const char *usec, const char *pid, uint64_t want_ms)
+{
+    assert_int_equal(
+        usec ? setenv("WATCHDOG_USEC", usec, 1) : unsetenv("WATCHDOG_USEC"), 0);
+    assert_int_equal(
+        pid ? setenv("WATCHDOG_PID", pid, 1) : unsetenv("WATCHDOG_PID"), 0);
+    assert_int_equal(notify_watchdog_ms(), want_ms);
+}
+
+static void
+test_watchdog(void **state)
+{
+    char me[32], other[32];
+
+    (void)state;
+    (void)snprintf(me, sizeof(me), "%ld", (long)getpid());
+    (void)snprintf(other, sizeof(other), "%ld", (long)getpid() + 1);
+    assert_int_equal(setenv("NOTIFY_SOCKET", "/nowhere", 1), 0);
+    check_watchdog("3000000", me, 1500);
+    check_watchdog("3000000", NULL, 1500); // any process, as systemd says
+    check_watchdog("1", me, 1);
+    check_watchdog("18446744073709551615", me, UINT64_MAX / 2000);
+    check_watchdog("3000000", other, 0); // our parent was meant
+    check_watchdog(NULL, me, 0);
+    check_watchdog("0", me, 0);
+    check_watchdog("", me, 0);
+    check_watchdog("-1", me, 0);
+    check_watchdog("3s", me, 0);
+    check_watchdog("99999999999999999999", me, 0);
+    check_watchdog("3000000", "", 0);
+    check_watchdog("3000000", "1 ", 0);
+    assert_int_equal(unsetenv("NOTIFY_SOCKET"), 0);
+    check_watchdog("3000000", me, 0); // nobody would hear
+    check_watchdog(NULL, NULL, 0);
+}
+
 // A role that no program runs tells nobody.
 static void
 test_embedded(void **state)
@@ -114,6 +152,7 @@ test_embedded(void **state)
     role_init(&role, NULL, false);
     role_ready(&role);
     role_status(&role, "serves");
+    role_reloaded(&role);
     role_fini(&role);
 }
 
@@ -121,9 +160,8 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_path),
-        cmocka_unit_test(test_abstract),
-        cmocka_unit_test(test_nowhere),
+        cmocka_unit_test(test_path),     cmocka_unit_test(test_abstract),
+        cmocka_unit_test(test_nowhere),  cmocka_unit_test(test_watchdog),
         cmocka_unit_test(test_embedded),
     };
 
