@@ -110,7 +110,11 @@ put_text(const char *text, size_t len, const char *arg, FILE *out)
 
         bold = bold ? bold : begins_word ? variable_length(text) : 0;
         if (bold || italic) {
-            (void)fputs(bold ? "\\%\\fB" : "\\%\\fI", out);
+            // At the beginning of a word \% forbids hyphens, inside it asks for
+            // one.
+            if (text == begin || text[-1] == ' ')
+                (void)fputs("\\%", out);
+            (void)fputs(bold ? "\\fB" : "\\fI", out);
             put_literal(text, bold + italic, out);
             (void)fputs("\\fR", out);
             text += bold + italic;

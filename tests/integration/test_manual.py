@@ -218,7 +218,7 @@ def test_pages_read_well():
         text = re.sub(".\b", "", text)
         assert max(map(len, text.splitlines())) <= 80
         assert not re.search(r"\\f|\\-|^\.[A-Z]", text, re.MULTILINE)
-        assert not re.search(r"-$|\burl\u2010$", text, re.MULTILINE)
+        assert not re.search(r"-$|\burl\u2010$|\u2010\n *-", text, re.MULTILINE)
         assert not re.search(r"^[A-Z ]+\n(\n|[A-Z])", text, re.MULTILINE)
         for section in ("SYNOPSIS", "DESCRIPTION", "OPTIONS", "EXIT STATUS",
                         "ENVIRONMENT", "SEE ALSO"):
