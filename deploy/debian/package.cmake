@@ -47,8 +47,8 @@ function(debian_package name purge)
             list(REMOVE_ITEM names ${unit})
         endif()
     endforeach()
-    if(NOT names)
-        return()
+    if(NOT names AND NOT purge)
+        return() # nothing for scripts to do
     endif()
     foreach(unit IN LISTS names)
         install(FILES deploy/systemd/${unit} DESTINATION lib/systemd/system COMPONENT ${name})
@@ -66,7 +66,7 @@ endfunction()
 # The store is where StateDirectory of a dynamic user has it.
 debian_package(urlsum-broker "rm -rf /var/lib/urlsum-broker /var/lib/private/urlsum-broker"
                urlsum-broker.service)
-debian_package(urlsum-worker : urlsum-fetcher.service urlsum-hasher@.service)
+debian_package(urlsum-worker "" urlsum-fetcher.service urlsum-hasher@.service)
 debian_package(urlsum "")
 
 set(CPACK_DEBIAN_URLSUM_PACKAGE_NAME urlsum)
