@@ -127,6 +127,22 @@ check_broker_flags(const struct get *get)
     return 0;
 }
 
+// Refuses keys that nobody would be shown; in the environment they are fine,
+// for it may serve other programs too.
+static int
+check_embedded_flags(const struct get *get)
+{
+    for (size_t i = 0; i < get->given.len; i++) {
+        if (get->given.by_flag[i] &&
+            is_named_in(curve_options, get->given.names[i])) {
+            say("--%s is for a broker: say which, by --broker",
+                get->given.names[i]);
+            return EXIT_USAGE;
+        }
+    }
+    return 0;
+}
+
 static int
 open_list(struct get *get, int urls_len, char **urls)
 {
@@ -161,7 +177,8 @@ prepare(struct get *get, int urls_len, char **urls)
         say("%s", wrong);
         return EXIT_USAGE;
     }
-    err = get->is_embedded ? 0 : check_broker_flags(get);
+    err =
+        get->is_embedded ? check_embedded_flags(get) : check_broker_flags(get);
     if (err)
         return err;
     err = open_list(get, urls_len, urls);

@@ -71,7 +71,8 @@ def gigabytes_a_second(case, samples):
 def keys_table(results, cases, programs, failures):
     """Plain beside encrypted."""
     lines = ["| case | program | rate | GB/s | beside plain | CPU a URL | "
-             "spread |", "|---|---|--:|--:|--:|--:|--:|"]
+             "GB a CPU second | beside plain | spread |",
+             "|---|---|--:|--:|--:|--:|--:|--:|--:|"]
     for case in cases:
         plain = results.get((case.key, programs[0].key))
         for program in programs:
@@ -80,16 +81,19 @@ def keys_table(results, cases, programs, failures):
             if not samples or not plain:
                 why = failures.get(key, "not measured")
                 lines.append(f"| {case.title} | {program.title} | {why} "
-                             "| | | | |")
+                             "| | | | | | |")
                 continue
             speed = gigabytes_a_second(case, samples)
             beside = speed / gigabytes_a_second(case, plain)
             url_s = case.count / median_of(samples, "wall_s")
-            cpu_us = median_of(samples, "cpu_s") / case.count * 1e6
+            cpu_s = median_of(samples, "cpu_s")
             wrong = failures.get(key)
             lines.append(
                 f"| {case.title} | {program.title} | {url_s:,.0f} URL/s | "
-                f"{speed:.2f} | {beside:.2f} x | {cpu_us:,.0f} us | "
+                f"{speed:.2f} | {beside:.2f} x | "
+                f"{cpu_s / case.count * 1e6:,.0f} us | "
+                f"{case.count * case.bytes / cpu_s / 1e9:.2f} | "
+                f"{median_of(plain, 'cpu_s') / cpu_s:.2f} x | "
                 f"{spread_of(samples):.0%} |"
                 + (f" **{wrong}**" if wrong else ""))
     return lines + [""]

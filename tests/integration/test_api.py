@@ -28,11 +28,15 @@ def api(tmp_path_factory):
 class Client:
     """One socket, one request at a time."""
 
-    def __init__(self, api, endpoint, kind=zmq.DEALER):
+    def __init__(self, api, endpoint, kind=zmq.DEALER, curve=None):
         self.api = api
         self.context = zmq.Context()
         self.socket = self.context.socket(kind)
         self.socket.setsockopt(zmq.LINGER, 0)
+        if curve: # the broker's public key, and one's own pair
+            self.socket.curve_serverkey, self.socket.curve_publickey, \
+                self.socket.curve_secretkey = \
+                (key.encode("ascii") for key in curve)
         self.socket.connect(endpoint)
         self.id = 0
 

@@ -5,14 +5,19 @@ import pathlib
 import re
 import shutil
 import signal
+import socket
 import subprocess
 
 import pytest
+import zmq
 
 import harness
 from harness import urlsum, wait_until
+from test_api import Client, api # pylint: disable=unused-import # a fixture
 
 ROLES = ("client", "fetcher", "hasher")
+CURVE_GREETING = (b"\xff" + bytes(8) + b"\x7f\x03\x00" +
+                  b"CURVE".ljust(20, b"\0") + bytes(32))
 
 
 class Keys:
@@ -395,6 +400,76 @@ def test_settings_of_who_connects(keys, program):
 def test_embedded_run_needs_no_keys(keys, nginx):
     env = harness.environment(URLSUM_KEY_FILE=str(keys.path("broker")))
     urlsum("get", nginx.url("x"), env=env)
+    got = urlsum("get", *keys.of("client"), nginx.url("x"), codes=(2,))
+    assert "--broker" in got.errors[0]
+
+
+# --- Others ---
+
+def test_client_in_another_language(keyed, keys, api):
+    """As proto/urlsum.proto says: three options before it connects."""
+    ours = Client(api, keyed.endpoints["client"], curve=(
+        keys.public("broker"), keys.public("client"),
+        keys.path("client").read_text("ascii").split()[-1]))
+    reply = ours.ask(workers=api.GetWorkers())
+    assert {worker.role for worker in reply.workers.workers} == \
+        {"fetcher", "hasher"}
+    ours.close()
+
+
+STRANGERS = 200
+
+
+def besiege(fleet, keys, rounds):
+    """Strangers with keys of their own, without, with another broker's; and
+    some who stop in the middle of it. Waits until all were refused."""
+    for _ in range(rounds):
+        context = zmq.Context()
+        monitors = []
+        for n in range(STRANGERS):
+            role = ROLES[n % 3]
+            dealer = context.socket(zmq.DEALER)
+            dealer.linger = 0
+            dealer.setsockopt(zmq.RECONNECT_IVL, -1)
+            dealer.curve_publickey, dealer.curve_secretkey = \
+                zmq.curve_keypair()
+            dealer.curve_serverkey = keys.public(
+                "client" if n % 4 == 0 else "broker").encode("ascii")
+            monitors.append((dealer, dealer.get_monitor_socket(
+                zmq.EVENT_DISCONNECTED)))
+            dealer.connect(fleet.endpoints[role])
+        silent = []
+        for role in ROLES:
+            port = int(fleet.endpoints[role].rsplit(":", 1)[1])
+            for sent in (b"", b"\xff", CURVE_GREETING, CURVE_GREETING +
+                         b"\x04\xc8\x05HELLO\x01\x00" + bytes(192)):
+                peer = socket.create_connection(("127.0.0.1", port))
+                peer.sendall(sent)
+                silent.append(peer)
+        for dealer, monitor in monitors:
+            assert monitor.poll(harness.GIVE_UP_S * 1000)
+            dealer.disable_monitor()
+            dealer.close()
+        for peer in silent:
+            peer.close()
+        context.destroy(0)
+
+
+def resident_kib(program):
+    text = pathlib.Path(f"/proc/{program.pid}/status").read_text("ascii")
+    return int(re.search(r"VmRSS:\s+(\d+)", text).group(1))
+
+
+@pytest.mark.plain
+def test_hostile_crowd_does_not_grow_memory(keyed, keys, nginx):
+    besiege(keyed, keys, 2)
+    before = resident_kib(keyed.broker)
+    besiege(keyed, keys, 6)
+    assert resident_kib(keyed.broker) < before + 16 * 1024
+    got = keyed.client("get", *keys.of("client"), nginx.url("x"))
+    assert got.lines[0].startswith(harness.sha512(b"x"))
+    # Their lines are rationed, too.
+    assert len(keyed.broker.events("peer.refused")) < 8 * STRANGERS / 4
 
 
 # --- keygen ---
