@@ -292,7 +292,7 @@ open_peer(struct guard *guard, int fd)
                           .is_open = true,
                           .accepted_ms = now_ms};
     (void)getpeername(fd, (struct sockaddr *)&peer->address,
-                      &len); // it is gone
+                      &len); // else: it is gone by now
     if (!guard->open)
         loop_timer_start(guard->timer, GUARD_TICK_MS, GUARD_TICK_MS);
     DL_APPEND(guard->open, peer);
