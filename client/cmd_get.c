@@ -211,6 +211,7 @@ create_batch(struct get *get, struct feed_batch *out_batch)
         .speed_time_ms = get->embed.fetcher.speed_time_ms,
         .max_time_ms = get->embed.fetcher.max_time_ms,
         .max_filesize = get->embed.fetcher.max_filesize,
+        .no_resume = get->embed.fetcher.no_resume,
     };
     Urlsum__V1__BatchOptions options;
     const Urlsum__V1__Batch *batch = NULL;
@@ -391,7 +392,8 @@ run(struct get *get)
             get->batch, get->pull.cancelled);
         return EXIT_INCOMPLETE;
     }
-    return get->pull.failed ? EXIT_FAILED_URL : EXIT_GOOD;
+    return get->pull.failed || get->pull.differing ? EXIT_FAILED_URL
+                                                   : EXIT_GOOD;
 }
 
 int

@@ -171,7 +171,7 @@ run(struct results *results)
         return output_fail(&results->output, err);
     if (!pull->counts.is_finished || pull->counts.cancelled)
         return EXIT_INCOMPLETE;
-    return pull->counts.failed ? EXIT_FAILED_URL : EXIT_GOOD;
+    return pull->counts.failed || pull->differing ? EXIT_FAILED_URL : EXIT_GOOD;
 }
 
 int

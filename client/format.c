@@ -151,9 +151,51 @@ put_line(const struct format *format, const ProtobufCBinaryData *url,
     X(connect_us)                                                              \
     X(tls_us)                                                                  \
     X(first_byte_us)                                                           \
-    X(total_us)
+    X(total_us)                                                                \
+    X(resumes)
+
+// "true", "false", or "" where nothing could be compared.
+static const char *
+agreement(const Urlsum__V1__Facts *facts)
+{
+    if (!facts->digest_agrees_is_case)
+        return "";
+    return facts->digest_agrees ? "true" : "false";
+}
+
+bool
+format_differs(const Urlsum__V1__Record *record)
+{
+    return is_ok(record) && record->facts &&
+           record->facts->digest_agrees_is_case &&
+           !record->facts->digest_agrees;
+}
 
 // --- jsonl ---
+
+static void
+put_declared_jsonl(const Urlsum__V1__Facts *facts, struct json *json)
+{
+    if (facts->digest_agrees_is_case)
+        json_bool(json, "digest_agrees", facts->digest_agrees);
+    if (!facts->n_declared)
+        return;
+    json_open_array(json, "declared");
+    for (size_t i = 0; i < facts->n_declared; i++) {
+        const Urlsum__V1__Declared *item = facts->declared[i];
+
+        json_open_object(json, NULL);
+        json_puts(json, "source", item->source);
+        json_puts(json, "algorithm", item->algorithm);
+        json_hex(json, "digest", item->digest.data, item->digest.len);
+        if (item->agrees_is_case)
+            json_bool(json, "agrees", item->agrees);
+        if (item->computed.len)
+            json_hex(json, "computed", item->computed.data, item->computed.len);
+        json_close_object(json);
+    }
+    json_close_array(json);
+}
 
 static void
 put_jsonl(const struct format *format, const Urlsum__V1__Record *record,
@@ -193,6 +235,9 @@ put_jsonl(const struct format *format, const Urlsum__V1__Record *record,
         json_u64(&json, #name, facts->name);
         FACT_NUMBERS(X)
 #undef X
+        if (facts->unframed)
+            json_bool(&json, "unframed", true);
+        put_declared_jsonl(facts, &json);
     }
     json_close_object(&json);
     text_putc(out, '\n');
@@ -220,6 +265,24 @@ put_field(const void *bytes, size_t len, struct text *out)
         text_putc(out, at[i]);
     }
     text_putc(out, '"');
+}
+
+// "repr-digest:sha256:HEX", with a blank between each two.
+static void
+put_declared_csv(const Urlsum__V1__Facts *facts, struct text *out)
+{
+    struct text field = {0};
+
+    for (size_t i = 0; i < facts->n_declared; i++) {
+        const Urlsum__V1__Declared *item = facts->declared[i];
+
+        text_printf(&field, "%s%s:%s:", i ? " " : "", item->source,
+                    item->algorithm);
+        text_hex(&field, item->digest.data, item->digest.len);
+    }
+    out->is_broken |= field.is_broken;
+    put_field(field.at, field.len, out);
+    text_fini(&field);
 }
 
 static void
@@ -254,6 +317,9 @@ put_csv(const struct format *format, const Urlsum__V1__Record *record,
         text_printf(out, "%" PRIu64, (uint64_t)facts->name);
     FACT_NUMBERS(X)
 #undef X
+    text_printf(out, ",%s,%s,", facts->unframed ? "true" : "",
+                agreement(facts));
+    put_declared_csv(facts, out);
     text_puts(out, "\r\n");
 }
 
@@ -269,7 +335,7 @@ format_header(const struct format *format, struct text *out)
     FACT_STRINGS(X)
     FACT_NUMBERS(X)
 #undef X
-    text_puts(out, "\r\n");
+    text_puts(out, ",unframed,digest_agrees,declared\r\n");
 }
 
 // --- All ---
@@ -307,6 +373,28 @@ find_meaning(const char *outcome)
             return fail_meaning((enum fail)i);
     }
     return NULL;
+}
+
+void
+format_difference(const Urlsum__V1__Record *record, struct text *out)
+{
+    const Urlsum__V1__Facts *facts = record->facts;
+
+    for (size_t i = 0; i < facts->n_declared; i++) {
+        const Urlsum__V1__Declared *item = facts->declared[i];
+
+        if (!item->agrees_is_case || item->agrees)
+            continue;
+        text_puts(out, "urlsum: ");
+        text_printable(out, (const char *)record->url.data, record->url.len,
+                       SHOWN_BYTES_MAX);
+        text_printf(out, ": WARNING: its server declares (%s) %s ",
+                    item->source, item->algorithm);
+        text_hex(out, item->digest.data, item->digest.len);
+        text_puts(out, ", but the body that came has ");
+        text_hex(out, item->computed.data, item->computed.len);
+        text_putc(out, '\n');
+    }
 }
 
 void

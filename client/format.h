@@ -52,6 +52,12 @@ void format_header(const struct format *format, struct text *out);
 void format_record(const struct format *format,
                    const Urlsum__V1__Record *record, struct text *out);
 
+// True for a body whose digest is not what its server declares.
+bool format_differs(const Urlsum__V1__Record *record);
+
+// Appends a line for stderr for each declared digest that differs.
+void format_difference(const Urlsum__V1__Record *record, struct text *out);
+
 // Appends `urlsum: URL: reason` and LF, the line that stderr gets of a record
 // that is not ok.
 void format_failure(const Urlsum__V1__Record *record, struct text *out);

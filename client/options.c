@@ -101,6 +101,11 @@ const struct conf_option batch_options[] = {
      .type = CONF_BOOL,
      .offset = offsetof(struct batch_options, retry_all_errors),
      .help = "Retry after every failure"},
+    {.name = "want-digest",
+     .type = CONF_BOOL,
+     .offset = offsetof(struct batch_options, want_digest),
+     .help = "Ask servers for digests, compute what they declare in the same "
+             "pass, and compare"},
     {.name = "weight",
      .type = CONF_INT,
      .offset = offsetof(struct batch_options, weight),
@@ -119,7 +124,7 @@ const struct conf_option transfer_options[] = {
      .highest = 1000,
      .arg = "N",
      .help = "Follow at most N redirects (not given: the fetchers' setting, as "
-             "for the next five)"},
+             "for the next six)"},
     {.name = "connect-timeout",
      .type = CONF_SECONDS,
      .offset = offsetof(struct transfer_options, connect_timeout_ms),
@@ -154,6 +159,10 @@ const struct conf_option transfer_options[] = {
      .highest = INT64_C(1) << 62,
      .arg = "BYTES",
      .help = "Refuse larger bodies"},
+    {.name = "no-resume",
+     .type = CONF_BOOL,
+     .offset = offsetof(struct transfer_options, no_resume),
+     .help = "Fetch a body that was cut from its start"},
     {.name = NULL},
 };
 
@@ -206,6 +215,8 @@ options_to_batch(const struct given *given, const struct batch_options *batch,
         (uint64_t)transfer->max_time_ms)
     SET("max-filesize", 8, max_filesize_is, max_filesize,
         (uint64_t)transfer->max_filesize)
+    SET("no-resume", 10, no_resume_is, no_resume, transfer->no_resume)
+    SET("want-digest", 11, want_digest_is, want_digest, batch->want_digest)
     SET("weight", 9, weight_is, weight, (uint32_t)batch->weight)
 #undef SET
 }

@@ -43,6 +43,7 @@ extern const struct conf_option list_options[];
 struct batch_options {
     int64_t retry;
     bool retry_all_errors;
+    bool want_digest;
     int64_t weight;
 };
 extern const struct conf_option batch_options[];
@@ -56,6 +57,7 @@ struct transfer_options {
     int64_t speed_time_ms;
     int64_t max_time_ms;
     int64_t max_filesize;
+    bool no_resume;
 };
 extern const struct conf_option transfer_options[];
 

@@ -78,6 +78,10 @@ write_record(struct pull *pull, const Urlsum__V1__Record *record,
         pull->failed++;
         if (!pull->config.is_quiet)
             format_failure(record, failures);
+    } else if (format_differs(record)) {
+        pull->differing++;
+        if (!pull->config.is_quiet)
+            format_difference(record, failures);
     }
     if (pull->err)
         return;

@@ -33,10 +33,11 @@ struct pull {
     struct remote *remote;
     struct pull_config config;
     uint64_t cursor;
-    uint64_t number;  // the broker's of the batch, for job=
-    bool is_ended;    // the last record was written (follows: of the batch)
-    uint64_t written; // records
-    uint64_t failed;  // of these: neither ok nor cancelled
+    uint64_t number;    // the broker's of the batch, for job=
+    bool is_ended;      // the last record was written (follows: of the batch)
+    uint64_t written;   // records
+    uint64_t failed;    // of these: neither ok nor cancelled
+    uint64_t differing; // ok, but not what their servers declare
     uint64_t cancelled;
     struct pull_counts counts;
     int err; // 0, -EREMOTE (pull_error()), -ENOMEM, or a write's errno

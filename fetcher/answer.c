@@ -6,9 +6,10 @@
 
 static const struct {
     const char *name;
+    size_t len;
     bool is_list;
 } fields[ANSWER_FIELD_COUNT] = {
-#define X(symbol, name, is_list) {name, is_list},
+#define X(symbol, name, is_list) {name, sizeof(name) - 1, is_list},
     ANSWER_FIELDS(X)
 #undef X
 };
@@ -99,15 +100,15 @@ keep(struct answer *answer, struct answer_value *value, struct wire_bytes old,
 }
 
 void
-answer_on_line(struct answer *answer, const char *line, size_t len)
+answer_add(struct answer *answer, struct wire_bytes name,
+           struct wire_bytes value)
 {
-    struct wire_bytes name, text, old;
+    struct wire_bytes old;
     size_t i;
 
-    if (!answer_split(line, len, &name, &text))
-        return;
     for (i = 0; i < ANSWER_FIELD_COUNT; i++) {
-        if (answer_is(name, fields[i].name))
+        if (name.len == fields[i].len &&
+            strncasecmp(name.at, fields[i].name, name.len) == 0)
             break;
     }
     if (i == ANSWER_FIELD_COUNT)
@@ -115,13 +116,13 @@ answer_on_line(struct answer *answer, const char *line, size_t len)
     old = answer_get(answer, (enum answer_field)i);
     if (old.at && !fields[i].is_list) {
         answer->values[i].is_unclear |=
-            old.len != text.len || memcmp(old.at, text.at, text.len) != 0;
+            old.len != value.len || memcmp(old.at, value.at, value.len) != 0;
         return;
     }
     if (++answer->values[i].lines > ANSWER_LINES_MAX)
         answer->values[i].is_unclear = true;
     if (!answer->values[i].is_unclear)
-        keep(answer, &answer->values[i], old, text);
+        keep(answer, &answer->values[i], old, value);
 }
 
 struct wire_bytes

@@ -1,8 +1,7 @@
 // answer.h - the header fields of one answer that the fetcher looks at
 //
-// Filled line by line as libcurl delivers them; a new status line begins anew.
-// Values are kept as received, without the blanks around them. Pure but for
-// memory; loop thread only.
+// Filled field by field as libcurl delivers them. Values are kept as received,
+// without the blanks around them. Pure but for memory; loop thread only.
 #ifndef FETCHER_ANSWER_H
 #define FETCHER_ANSWER_H
 #include "proto/wire.h"
@@ -15,6 +14,8 @@
     X(ETAG, "etag", false)                                                     \
     X(LAST_MODIFIED, "last-modified", false)                                   \
     X(DATE, "date", false)                                                     \
+    X(RETRY_AFTER, "retry-after", false)                                       \
+    X(CONTENT_TYPE, "content-type", false)                                     \
     X(CONTENT_RANGE, "content-range", false)                                   \
     X(CONTENT_ENCODING, "content-encoding", true)                              \
     X(TRANSFER_ENCODING, "transfer-encoding", true)                            \
@@ -49,9 +50,10 @@ void answer_fini(struct answer *answer);
 // The next answer begins.
 void answer_reset(struct answer *answer);
 
-// Takes a line of the header section, "Name: value", with or without its end.
-// Without memory the field is as one that is unclear.
-void answer_on_line(struct answer *answer, const char *line, size_t len);
+// Takes a field, if it is one of the table. Without memory it is as one that is
+// unclear.
+void answer_add(struct answer *answer, struct wire_bytes name,
+                struct wire_bytes value);
 
 // A field's value: at == NULL when the answer has none; an empty one when it is
 // unclear. Borrowed until the next call that changes the answer.

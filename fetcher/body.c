@@ -109,6 +109,7 @@ send_chunk(struct body *body, bool is_last)
 
     leave_unsent(body);
     body->sent = body->size;
+    body->has_left = true;
     return outbox_take_chunk(body->sink->outbox, &segment, &body->chunk);
 }
 
@@ -177,6 +178,23 @@ body_write(struct body *body, const void *data, size_t len, uint64_t expected)
         drop_small(body);
     }
     return err ? err : write_stream(body, data, len);
+}
+
+int
+body_restart(struct body *body, uint64_t *out_unsent)
+{
+    const struct wire_segment segment = {
+        .job = body->job,
+        .attempt = body->attempt,
+        .flags = WIRE_SEGMENT_RESTART,
+    };
+
+    *out_unsent = unsent_bytes(body);
+    leave_unsent(body);
+    body->size = body->sent = 0;
+    if (!body->has_left)
+        return 0; // nobody knows of it yet
+    return outbox_take_chunk(body->sink->outbox, &segment, &body->chunk);
 }
 
 uint64_t

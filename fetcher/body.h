@@ -32,6 +32,7 @@ struct body {
     uint64_t job;
     uint32_t attempt;
     bool is_stream;
+    bool has_left; // some of it was handed to the outbox
     uint64_t size; // bytes accepted
     uint64_t sent; // bytes handed to the outbox
     // Collected, not a stream (yet).
@@ -53,6 +54,10 @@ uint64_t body_need(const struct body *body, size_t len, uint64_t expected);
 // Accepts bytes, all of them. Returns 0 or a negative errno.
 int body_write(struct body *body, const void *data, size_t len,
                uint64_t expected);
+
+// The body begins anew: nothing of it counts any more. Returns 0 or a negative
+// errno; *out_unsent is the credit that bytes had taken which never left.
+int body_restart(struct body *body, uint64_t *out_unsent);
 
 // Credit to take before body_end(): a small body's size, 0 for a stream, which
 // has paid already.

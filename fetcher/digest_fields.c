@@ -207,31 +207,65 @@ read_amz(struct digest_fields *fields, struct wire_bytes algorithm_name,
                       dash != NULL);
 }
 
+static const char amz[] = "x-amz-checksum-";
+
+static bool
+find_source(struct wire_bytes name, enum declared_source *out_source)
+{
+    // Most fields are others, and every answer's every field comes by here.
+    if (!name.len || !memchr("rcdxRCDX", name.at[0], 8))
+        return false;
+    for (int i = 0; i < DECLARED_AMZ_CHECKSUM; i++) {
+        if (answer_is(name, declared_source_name((enum declared_source)i))) {
+            *out_source = (enum declared_source)i;
+            return true;
+        }
+    }
+    *out_source = DECLARED_AMZ_CHECKSUM;
+    return name.len > sizeof(amz) - 1 &&
+           strncasecmp(name.at, amz, sizeof(amz) - 1) == 0;
+}
+
+bool
+digest_fields_is_one(struct wire_bytes name)
+{
+    enum declared_source source;
+
+    return find_source(name, &source);
+}
+
 void
 digest_fields_add(struct digest_fields *fields, struct wire_bytes name,
                   struct wire_bytes value, bool is_trailer)
 {
-    static const char amz[] = "x-amz-checksum-";
+    enum declared_source source;
 
-    if (answer_is(name, "repr-digest"))
-        read_dictionary(fields, DECLARED_REPR_DIGEST, value);
-    else if (answer_is(name, "content-digest"))
-        read_dictionary(fields, DECLARED_CONTENT_DIGEST, value);
-    else if (is_trailer)
+    if (!find_source(name, &source))
         return;
-    else if (answer_is(name, "digest"))
-        read_list(fields, DECLARED_DIGEST, value);
-    else if (answer_is(name, "x-goog-hash"))
-        read_list(fields, DECLARED_GOOG_HASH, value);
-    else if (answer_is(name, "content-md5"))
-        (void)keep_base64(fields, DECLARED_CONTENT_MD5, DECLARED_MD5, value,
-                          false);
-    else if (name.len > sizeof(amz) - 1 &&
-             strncasecmp(name.at, amz, sizeof(amz) - 1) == 0)
-        read_amz(fields,
-                 (struct wire_bytes){name.at + sizeof(amz) - 1,
-                                     name.len - sizeof(amz) + 1},
-                 value);
+    switch (source) {
+    case DECLARED_REPR_DIGEST:
+    case DECLARED_CONTENT_DIGEST:
+        read_dictionary(fields, source, value);
+        return;
+    case DECLARED_DIGEST:
+    case DECLARED_GOOG_HASH:
+        if (!is_trailer)
+            read_list(fields, source, value);
+        return;
+    case DECLARED_CONTENT_MD5:
+        if (!is_trailer)
+            (void)keep_base64(fields, source, DECLARED_MD5, value, false);
+        return;
+    case DECLARED_AMZ_CHECKSUM:
+        if (!is_trailer)
+            read_amz(fields,
+                     (struct wire_bytes){name.at + sizeof(amz) - 1,
+                                         name.len - sizeof(amz) + 1},
+                     value);
+        return;
+    case DECLARED_SOURCE_COUNT:
+        return;
+    }
 }
 
 void

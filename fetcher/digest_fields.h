@@ -21,10 +21,13 @@ struct digest_fields {
     struct declared items[DIGEST_FIELDS_MAX];
 };
 
-// Takes a header field. is_trailer: it came behind the body, where only those
-// of RFC 9530 may stand. Whatever cannot be read is ignored, from there to the
-// field's end. What is declared twice by the same field counts as it was
-// declared last.
+// True for a header field that declares digests.
+bool digest_fields_is_one(struct wire_bytes name);
+
+// Takes a header field, if it is one of those. is_trailer: it came behind the
+// body, where only those of RFC 9530 may stand. Whatever cannot be read is
+// ignored, from there to the field's end. What is declared twice by the same
+// field counts as it was declared last.
 void digest_fields_add(struct digest_fields *fields, struct wire_bytes name,
                        struct wire_bytes value, bool is_trailer);
 

@@ -228,6 +228,15 @@ take_credit(void *arg, struct transfer *transfer, uint64_t bytes)
     return credit_take(&fetcher->credit, &transfer->claim, bytes);
 }
 
+static void
+return_credit(void *arg, struct transfer *transfer, uint64_t bytes)
+{
+    struct fetcher *fetcher = arg;
+
+    credit_untake(&fetcher->credit, bytes);
+    credit_give_claim(&fetcher->credit, &transfer->claim, bytes);
+}
+
 static struct transfer *
 transfer_of_claim(struct credit_claim *claim)
 {
@@ -475,6 +484,7 @@ set_env(struct fetcher *fetcher)
         .speed_time_s = ((uint64_t)config->speed_time_ms + 999) / 1000,
         .max_time_ms = (uint64_t)config->max_time_ms,
         .max_filesize = (uint64_t)config->max_filesize,
+        .no_resume = config->no_resume,
     };
     fetcher->env.cacert = config->cacert;
     fetcher->env.user_agent = config->user_agent;
@@ -483,6 +493,7 @@ set_env(struct fetcher *fetcher)
     fetcher->env.take_credit = take_credit;
     fetcher->env.on_end = on_end;
     fetcher->env.names = fetcher->names;
+    fetcher->env.return_credit = return_credit;
     fetcher->env.arg = fetcher;
 }
 

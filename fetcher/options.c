@@ -46,6 +46,10 @@ const struct conf_option fetcher_transfer_options[] = {
      "Give a transfer up that takes longer, however fast it is; 0 never does."},
     {"max-filesize", 0, CONF_SIZE, AT(max_filesize), "0", 0, INT64_C(1) << 62,
      "BYTES", "Fail a URL whose body is larger; 0 takes any size."},
+    {"no-resume", 0, CONF_BOOL, AT(no_resume), NULL, 0, 0, NULL,
+     "Do not go on with a body whose connection broke: fetch it from its "
+     "start, "
+     "as another try."},
     {"user-agent", 'A', CONF_STRING, AT(user_agent), "urlsum/" URLSUM_VERSION,
      0, 0, "NAME", "What the User-Agent header says."},
     {0},

@@ -32,6 +32,9 @@ struct outbox {
     size_t fetched_bytes; // at most, encoded
     char strings[STRINGS_BYTES];
     size_t strings_len;
+    // Suites not sent yet: they leave before any body.
+    struct wire_suite suites[WIRE_ENTRIES_MAX];
+    size_t suites_len;
     // Whole bodies not sent yet; wholes[i] belongs to segments[i].
     struct wire_segment segments[WIRE_ENTRIES_MAX];
     struct whole wholes[WIRE_ENTRIES_MAX];
@@ -90,6 +93,7 @@ outbox_reset(struct outbox *outbox)
 {
     drop_fetched(outbox);
     drop_wholes(outbox);
+    outbox->suites_len = 0;
 }
 
 // Sends what is in buf. body may be NULL.
@@ -120,6 +124,39 @@ flush_fetched(struct outbox *outbox)
 }
 
 static int
+flush_suites(struct outbox *outbox)
+{
+    size_t len = outbox->suites_len;
+
+    if (!len)
+        return 0;
+    outbox->suites_len = 0;
+    wire_put_suite(outbox->buf, outbox->suites, len);
+    return send_buf(outbox, NULL);
+}
+
+int
+outbox_add_suite(struct outbox *outbox, const struct wire_suite *item)
+{
+    int err = 0;
+
+    if (outbox->suites_len == WIRE_ENTRIES_MAX)
+        err = flush_suites(outbox);
+    if (!err)
+        outbox->suites[outbox->suites_len++] = *item;
+    return err;
+}
+
+// What must be there before a body.
+static int
+flush_heads(struct outbox *outbox)
+{
+    int err = flush_suites(outbox);
+
+    return err ? err : flush_fetched(outbox);
+}
+
+static int
 flush_wholes(struct outbox *outbox)
 {
     zmq_msg_t body;
@@ -128,7 +165,7 @@ flush_wholes(struct outbox *outbox)
 
     if (!outbox->wholes_len)
         return 0;
-    err = flush_fetched(outbox);
+    err = flush_heads(outbox);
     if (err)
         return err;
     if (zmq_msg_init_size(&body, outbox->wholes_bytes) != 0)
@@ -149,7 +186,7 @@ flush_wholes(struct outbox *outbox)
 int
 outbox_flush(struct outbox *outbox)
 {
-    int err = flush_fetched(outbox);
+    int err = flush_heads(outbox);
 
     return err ? err : flush_wholes(outbox);
 }
@@ -217,7 +254,7 @@ send_alone(struct outbox *outbox, const struct wire_segment *segment,
            void **data)
 {
     zmq_msg_t body;
-    int err = flush_fetched(outbox); // its outcome is among these
+    int err = flush_heads(outbox); // its outcome is among these
 
     if (err)
         return err;
@@ -265,11 +302,10 @@ outbox_take_chunk(struct outbox *outbox, const struct wire_segment *segment,
     int err;
 
     assert(segment->length <= WIRE_BODY_BYTES_MAX);
-    if (segment->flags & WIRE_SEGMENT_LAST) {
-        err = flush_fetched(outbox);
-        if (err)
-            return err;
-    }
+    err = segment->flags & WIRE_SEGMENT_LAST ? flush_heads(outbox)
+                                             : flush_suites(outbox);
+    if (err)
+        return err;
     if (segment->length >= COPY_BELOW) {
         err = chunk_take_to_msg(chunk, segment->length, &body);
         if (err)

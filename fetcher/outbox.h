@@ -36,6 +36,10 @@ void outbox_reset(struct outbox *outbox);
 // what send returned.
 int outbox_add_fetched(struct outbox *outbox, const struct wire_fetched *item);
 
+// Adds algorithms that an attempt's body is to be digested with as well: before
+// anything of the body. Their names are static.
+int outbox_add_suite(struct outbox *outbox, const struct wire_suite *item);
+
 // Adds a whole body of at most OUTBOX_WHOLE_MAX bytes and takes data, which was
 // made by malloc() (NULL for an empty body).
 int outbox_take_whole(struct outbox *outbox, uint64_t job, uint32_t attempt,

@@ -92,8 +92,6 @@ check_partial(const struct resume *resume, const struct resume_answer *answer,
     struct wire_bytes value = answer_get(answer->fields, ANSWER_CONTENT_RANGE);
     char encoding[RESUME_ENCODING_MAX + 1];
 
-    if (!answer->is_same_url)
-        return "a redirect leads to another place than before";
     if (!value.at)
         return "the 206 does not say which range it has";
     if (content_range_parse(value.at, value.len, out_range) != 0 ||
@@ -129,8 +127,7 @@ is_complete(const struct resume *resume, const struct resume_answer *answer,
     struct wire_bytes value = answer_get(answer->fields, ANSWER_CONTENT_RANGE);
     struct content_range range;
 
-    return answer->is_same_url && value.at &&
-           content_range_parse(value.at, value.len, &range) == 0 &&
+    return value.at && content_range_parse(value.at, value.len, &range) == 0 &&
            !range.is_satisfied && range.total == size &&
            (resume->total == RESUME_UNKNOWN || resume->total == size) &&
            // A server that looks at ranges alone may speak of a new version
@@ -180,10 +177,11 @@ resume_judge(struct resume *resume, const struct resume_answer *answer,
         return restart(resume, RESUME_REPLACE);
     }
     // Too busy, or broken: to ask again at once would make it worse.
-    if (status < 400 || status == 408 || status == 429 || status >= 500)
+    if (status < 300 || status == 408 || status == 429 || status >= 500)
         return RESUME_FAIL_HTTP;
     // It may be the range that is refused, or a place that a redirect named for
-    // a while only: the answer to the plain request decides.
+    // a while only: the answer to the plain request decides. Elsewhere the same
+    // entity-tag may be another body's, so no range request is redirected.
     *out_why = "the server refuses to go on";
     if (resume->restarts >= RESTARTS_MAX)
         return RESUME_FAIL_HTTP;

@@ -44,8 +44,7 @@ struct resume {
 struct resume_answer {
     int status;
     const struct answer *fields;
-    uint64_t length;  // Content-Length; RESUME_UNKNOWN
-    bool is_same_url; // of the answer that began the body
+    uint64_t length; // Content-Length; RESUME_UNKNOWN
 };
 
 // An attempt begins.
@@ -82,7 +81,8 @@ enum resume_step {
     RESUME_FAIL_CUT, // it does not help, and the body began anew once too often
 };
 
-// What to do with an answer to a request for what is missing. size: where the
+// What to do with an answer to a request for what is missing, which goes to the
+// place that the body came from. size: where the
 // body stands. *out_why: why it is not what was asked for, a clause for people;
 // static; NULL with RESUME_GO_ON and RESUME_COMPLETE.
 enum resume_step resume_judge(struct resume *resume,

@@ -1,9 +1,9 @@
 #include "fetcher/transfer.h"
 
+#include "common/log.h"
 #include "fetcher/address_policy.h"
-#include "fetcher/fetch_stats.h"
 #include "fetcher/multi.h"
-#include "fetcher/outcome.h"
+#include "fetcher/receive.h"
 #include "fetcher/settings.h"
 #include "fetcher/verdict.h"
 
@@ -15,159 +15,10 @@
 #include <string.h>
 #include <strings.h>
 
-// An error page of at most so many bytes is read to its end, so that its
-// connection can be used again; a longer one costs more than a new connection.
-#define DISCARD_MAX (64 * 1024)
-// Bytes of a Location header: whatever it builds on, the URL would be too long.
-#define LOCATION_MAX URL_BYTES_MAX
-
 static long
 to_long(uint64_t value)
 {
     return value > LONG_MAX ? LONG_MAX : (long)value;
-}
-
-// --- What libcurl calls ---
-
-static void
-keep_fact(struct transfer *transfer, const char *value, size_t len,
-          size_t len_max, struct transfer_fact *out_fact)
-{
-    while (len && (*value == ' ' || *value == '\t')) {
-        value++;
-        len--;
-    }
-    while (len && strchr(" \t\r\n", value[len - 1]))
-        len--;
-    if (len == 0 || len > len_max)
-        return; // left out, not cut
-    if (transfer->facts_len + len > transfer->facts_room) {
-        size_t room = 2 * (transfer->facts_len + len);
-        char *grown = realloc(transfer->facts, room);
-
-        if (!grown)
-            return; // a fact less; the body is what matters
-        transfer->facts = grown;
-        transfer->facts_room = room;
-    }
-    memcpy(transfer->facts + transfer->facts_len, value, len);
-    *out_fact = (struct transfer_fact){transfer->facts_len, len, true};
-    transfer->facts_len += len;
-}
-
-static void
-forget_answer(struct transfer *transfer)
-{
-    transfer->facts_len = 0;
-    transfer->etag.is_known = false;
-    transfer->last_modified.is_known = false;
-    transfer->location.is_known = false;
-    transfer->retry_after.is_known = false;
-    transfer->date.is_known = false;
-}
-
-static bool
-is_header(const char *line, size_t len, const char *name)
-{
-    size_t name_len = strlen(name);
-
-    return len > name_len && strncasecmp(line, name, name_len) == 0;
-}
-
-static size_t
-on_header(char *line, size_t size, size_t len, void *arg)
-{
-    struct transfer *transfer = arg;
-    const struct {
-        const char *name;
-        struct transfer_fact *fact;
-        size_t len_max;
-    } kept[] = {
-        {"etag:", &transfer->etag, WIRE_FACT_MAX},
-        {"last-modified:", &transfer->last_modified, WIRE_FACT_MAX},
-        {"location:", &transfer->location, LOCATION_MAX},
-        {"retry-after:", &transfer->retry_after, WIRE_FACT_MAX},
-        {"date:", &transfer->date, WIRE_FACT_MAX},
-    };
-
-    (void)size; // always 1
-    if (transfer->is_body_begun)
-        return len; // a trailer
-    if (is_header(line, len, "HTTP/"))
-        forget_answer(transfer); // an interim one
-    for (size_t i = 0; i < sizeof(kept) / sizeof(*kept); i++) {
-        size_t name_len = strlen(kept[i].name);
-
-        if (!is_header(line, len, kept[i].name) ||
-            (kept[i].fact == &transfer->location && kept[i].fact->is_known))
-            continue;
-        keep_fact(transfer, line + name_len, len - name_len, kept[i].len_max,
-                  kept[i].fact);
-    }
-    return len;
-}
-
-// The first byte of a body: is it one we want?
-static void
-begin_body(struct transfer *transfer)
-{
-    long status = 0;
-    curl_off_t expected = -1;
-
-    transfer->is_body_begun = true;
-    (void)curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
-    (void)curl_easy_getinfo(transfer->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T,
-                            &expected);
-    transfer->expected = expected < 0 ? UINT64_MAX : (uint64_t)expected;
-    transfer->stopped =
-        outcome(&(struct outcome_of){.http_status = (int)status});
-    if (transfer->stopped == FAIL_OK && transfer->set.max_filesize &&
-        expected >= 0 && transfer->expected > transfer->set.max_filesize)
-        transfer->stopped = FAIL_TOO_LARGE;
-}
-
-// Of a body that is not wanted. Fewer bytes than were given end the transfer.
-static size_t
-discard(struct transfer *transfer, size_t len)
-{
-    if (transfer->stopped == FAIL_TOO_LARGE)
-        return 0;
-    if (transfer->expected != UINT64_MAX && transfer->expected > DISCARD_MAX)
-        return 0;
-    transfer->discarded += len;
-    return transfer->discarded > DISCARD_MAX ? 0 : len;
-}
-
-static size_t
-on_body(char *data, size_t size, size_t len, void *arg)
-{
-    struct transfer *transfer = arg;
-    const struct transfer_env *env = transfer->env;
-    uint64_t need;
-
-    (void)size; // always 1
-    if (len == 0)
-        return 0; // libcurl may call so for an empty body; that is success
-    if (!transfer->is_body_begun)
-        begin_body(transfer);
-    if (transfer->stopped != FAIL_OK)
-        return discard(transfer, len);
-    if (transfer->set.max_filesize &&
-        transfer->body.size + len > transfer->set.max_filesize) {
-        transfer->stopped = FAIL_TOO_LARGE;
-        return 0;
-    }
-    need = body_need(&transfer->body, len, transfer->expected);
-    if (need && !env->take_credit(env->arg, transfer, need)) {
-        metrics_add(&env->stats->credit_waits, 1);
-        return CURL_WRITEFUNC_PAUSE;
-    }
-    metrics_add(&env->stats->bytes, len);
-    if (body_write(&transfer->body, data, len, transfer->expected) != 0) {
-        transfer->stopped = FAIL_INTERNAL;
-        return 0;
-    }
-    return len;
 }
 
 // Asked before each connection, and for each address of a name: the socket's
@@ -191,13 +42,6 @@ may_connect(void *arg, const struct sockaddr *address)
 // --- How it ends without libcurl ---
 
 static void
-stop(struct transfer *transfer, enum fail fail, const char *why)
-{
-    transfer->stopped = fail;
-    (void)snprintf(transfer->error, sizeof(transfer->error), "%s", why);
-}
-
-static void
 stop_refused(struct transfer *transfer, const char *refusal)
 {
     char why[128];
@@ -206,7 +50,7 @@ stop_refused(struct transfer *transfer, const char *refusal)
                    "the host has %s, which the fetcher's address policy "
                    "forbids (--allow-net)",
                    refusal);
-    stop(transfer, FAIL_BLOCKED_ADDRESS, why);
+    receive_stop(transfer, FAIL_BLOCKED_ADDRESS, why);
 }
 
 // The request's host has been looked up: libcurl goes on, or the transfer ends.
@@ -221,9 +65,9 @@ on_looked_up(void *arg, enum fail fail, const char *why)
     if (fail == FAIL_BLOCKED_ADDRESS)
         stop_refused(transfer, why);
     else if (fail == FAIL_OK)
-        stop(transfer, FAIL_INTERNAL, "out of memory");
+        receive_stop(transfer, FAIL_INTERNAL, "out of memory");
     else
-        stop(transfer, fail, why);
+        receive_stop(transfer, fail, why);
     transfer->env->on_end(transfer->env->arg, transfer);
 }
 
@@ -243,9 +87,9 @@ set_constants(struct transfer *transfer)
     // up the loop, and so all other transfers.
     code |= curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
     code |= curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, transfer->error);
-    code |= curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
+    code |= curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, receive_body);
     code |= curl_easy_setopt(easy, CURLOPT_WRITEDATA, transfer);
-    code |= curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
+    code |= curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, receive_header);
     code |= curl_easy_setopt(easy, CURLOPT_HEADERDATA, transfer);
     code |= curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
     code |= curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L); // we do
@@ -308,7 +152,12 @@ transfer_free(struct transfer **transfer)
     curl_easy_cleanup((*transfer)->easy);
     lookup_fini(&(*transfer)->lookup);
     redirect_home_fini(&(*transfer)->home);
-    free((*transfer)->facts);
+    curl_slist_free_all((*transfer)->headers);
+    answer_fini(&(*transfer)->answer);
+    answer_fini(&(*transfer)->whole);
+    free((*transfer)->declared);
+    free((*transfer)->location);
+    free((*transfer)->first_url);
     free(*transfer);
     *transfer = NULL;
 }
@@ -364,20 +213,16 @@ static int
 begin_request(struct transfer *transfer, const char *url)
 {
     transfer->requests++;
-    transfer->expected = UINT64_MAX;
-    transfer->discarded = 0;
-    transfer->is_body_begun = false;
-    transfer->stopped = FAIL_OK;
-    transfer->code = CURLE_OK;
-    transfer->error[0] = '\0';
+    receive_reset(transfer);
+    lookup_reset(&transfer->lookup, transfer->requests == 1);
     transfer->refusal = NULL;
     transfer->is_connecting = false;
+    tell_time_left(transfer);
+    if (!url) // the same as before
+        return multi_add(transfer->env->multi, transfer->easy);
     transfer->is_proxied = strncasecmp(url, "https:", 6) == 0
                                ? transfer->env->settings->is_https_proxied
                                : transfer->env->settings->is_http_proxied;
-    lookup_reset(&transfer->lookup, transfer->requests == 1);
-    forget_answer(transfer);
-    tell_time_left(transfer);
     if (curl_easy_setopt(transfer->easy, CURLOPT_URL, url) != CURLE_OK)
         return -ENOMEM;
     return multi_add(transfer->env->multi, transfer->easy);
@@ -402,17 +247,26 @@ tell_credentials(struct transfer *transfer, bool are_wanted)
     return code == CURLE_OK ? 0 : -ENOMEM;
 }
 
+// The job begins where its URL says, with what that entrusts to its origin.
+static int
+go_home(struct transfer *transfer)
+{
+    transfer->redirects = 0;
+    transfer->is_away = false;
+    if (!transfer->home.host)
+        return 0;
+    redirect_home_fini(&transfer->home);
+    return tell_credentials(transfer, false); // its URL has its own
+}
+
+// What became of its body is of no interest. A part of a body is at the place
+// where the body began, and nowhere else.
 static bool
 is_redirect(const struct transfer *transfer)
 {
-    long status = 0;
-
-    // What became of its body is of no interest, once that has begun.
-    if (!transfer->location.is_known ||
-        (transfer->code != CURLE_OK && !transfer->is_body_begun))
-        return false;
-    (void)curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
-    return redirect_is_status(status);
+    return transfer->is_answered && transfer->location_len &&
+           redirect_is_status(transfer->status) &&
+           transfer->step == RESUME_GO_ON;
 }
 
 // Where the redirect leads. Returns FAIL_OK, or why it is not followed, which
@@ -420,21 +274,22 @@ is_redirect(const struct transfer *transfer)
 static enum fail
 find_next(struct transfer *transfer, struct redirect_step *out_step)
 {
-    const struct transfer_fact *fact = &transfer->location;
     const char *from = NULL;
     char *location;
     enum fail fail = FAIL_INTERNAL;
 
     *out_step = (struct redirect_step){.refusal = "out of memory"};
-    location = strndup(transfer->facts + fact->at, fact->len);
+    location = strndup(transfer->location, transfer->location_len);
     (void)curl_easy_getinfo(transfer->easy, CURLINFO_EFFECTIVE_URL, &from);
+    if (from && !transfer->first_url)
+        transfer->first_url = strdup(from); // else it cannot begin anew
     if (location && from &&
         (transfer->home.host || redirect_home_init(&transfer->home, from) == 0))
         fail = redirect_next(&transfer->home, from, location,
                              transfer->env->settings->redirect_rule, out_step);
     free(location);
     if (fail != FAIL_OK)
-        stop(transfer, fail, out_step->refusal);
+        receive_stop(transfer, fail, out_step->refusal);
     return fail;
 }
 
@@ -445,7 +300,7 @@ follow_redirect(struct transfer *transfer)
     int err;
 
     if (transfer->redirects >= transfer->set.max_redirs) {
-        stop(transfer, FAIL_REDIRECTS, "");
+        receive_stop(transfer, FAIL_REDIRECTS, "");
         (void)snprintf(transfer->error, sizeof(transfer->error),
                        "Maximum (%" PRIu64 ") redirects followed",
                        transfer->set.max_redirs); // as curl says it
@@ -459,11 +314,171 @@ follow_redirect(struct transfer *transfer)
         err = begin_request(transfer, step.url);
     curl_free(step.url);
     if (err) {
-        stop(transfer, FAIL_INTERNAL, "out of memory");
+        receive_stop(transfer, FAIL_INTERNAL, "out of memory");
         return false;
     }
     transfer->redirects++;
     return true;
+}
+
+// --- Bodies that were cut ---
+
+// A server that knows them may then declare a digest (RFC 9530, RFC 3230).
+static const char *const want_lines[] = {
+    "Want-Repr-Digest: sha-256=10, sha-512=9",
+    "Want-Digest: SHA-256, SHA-512;q=0.9",
+};
+
+static int
+add_line(struct curl_slist **list, const char *line)
+{
+    struct curl_slist *longer = curl_slist_append(*list, line);
+
+    if (longer)
+        *list = longer;
+    return longer ? 0 : -ENOMEM;
+}
+
+// Tells the handle the header lines of the next request beside libcurl's own,
+// and whether it asks for what is missing.
+static int
+tell_headers(struct transfer *transfer)
+{
+    char line[VALIDATOR_BYTES_MAX + 32], range[32];
+    bool is_range = transfer->resume.is_range;
+    struct curl_slist *list = NULL;
+    CURLcode code = CURLE_OK;
+    int err = 0;
+
+    (void)snprintf(line, sizeof(line), "If-Range: %s",
+                   transfer->resume.validator.text);
+    (void)snprintf(range, sizeof(range), "%" PRIu64 "-", transfer->body.size);
+    if (is_range)
+        err = add_line(&list, line);
+    for (size_t i = 0; i < sizeof(want_lines) / sizeof(*want_lines); i++) {
+        if (transfer->set.want_digest && !err)
+            err = add_line(&list, want_lines[i]);
+    }
+    if (list || transfer->headers)
+        code |= curl_easy_setopt(transfer->easy, CURLOPT_HTTPHEADER, list);
+    if (is_range || transfer->has_range)
+        code |= curl_easy_setopt(transfer->easy, CURLOPT_RANGE,
+                                 is_range ? range : NULL);
+    transfer->has_range = is_range;
+    curl_slist_free_all(transfer->headers);
+    transfer->headers = list;
+    return err || code != CURLE_OK ? -ENOMEM : 0;
+}
+
+// The next request of a body that is not complete.
+static bool
+ask_again(struct transfer *transfer, const char *url)
+{
+    int err = tell_headers(transfer);
+
+    log_debug("fetch.resume",
+              "job=" LOG_JOB " attempt=%" PRIu32 " offset=%" PRIu64
+              " resumes=%u",
+              LOG_JOB_ARG(transfer->job), transfer->attempt,
+              transfer->body.size, transfer->resume.count);
+    if (!err)
+        err = begin_request(transfer, url);
+    if (err)
+        receive_stop(transfer, FAIL_INTERNAL, "out of memory");
+    return !err;
+}
+
+// The whole body, from where the job began: what a redirect named may have been
+// for a while only.
+static bool
+ask_anew(struct transfer *transfer)
+{
+    int err = receive_restart(transfer);
+
+    transfer->is_begun = false;
+    if (!err)
+        err = go_home(transfer);
+    if (err) {
+        receive_stop(transfer, FAIL_INTERNAL, "out of memory");
+        return false;
+    }
+    return ask_again(transfer, transfer->first_url);
+}
+
+// Of the answer that has just ended.
+static bool
+is_chunked(const struct transfer *transfer)
+{
+    return answer_get(transfer->resume.is_range ? &transfer->answer
+                                                : &transfer->whole,
+                      ANSWER_TRANSFER_ENCODING)
+        .at;
+}
+
+static enum resume_end
+end_of(const struct transfer *transfer)
+{
+    static const CURLcode cuts[] = {
+        CURLE_PARTIAL_FILE, CURLE_GOT_NOTHING,     CURLE_SEND_ERROR,
+        CURLE_RECV_ERROR,   CURLE_COULDNT_CONNECT, CURLE_HTTP2_STREAM,
+    };
+    uint64_t spent_ms = transfer->times.total_us / 1000;
+    bool has_time =
+        !transfer->set.max_time_ms || spent_ms + 1 < transfer->set.max_time_ms;
+
+    if (transfer->code == CURLE_OK)
+        return RESUME_END_WELL;
+    // libcurl says the same of a broken connection and of a chunk that is none.
+    if (!has_time ||
+        (transfer->code == CURLE_RECV_ERROR && is_chunked(transfer)))
+        return RESUME_END_BROKEN;
+    if (transfer->code == CURLE_OPERATION_TIMEDOUT)
+        return RESUME_END_CUT; // it stalls
+    for (size_t i = 0; i < sizeof(cuts) / sizeof(*cuts); i++) {
+        if (transfer->code == cuts[i])
+            return RESUME_END_CUT;
+    }
+    return RESUME_END_BROKEN;
+}
+
+// A request of a body that has begun is over: is it complete, and if not, what
+// is asked for next? Returns whether another request was begun; if not, the
+// transfer knows how it ended.
+static bool
+resume_body(struct transfer *transfer)
+{
+    switch (transfer->step) {
+    case RESUME_ASK_ANEW:
+        return ask_anew(transfer);
+    case RESUME_COMPLETE:
+        transfer->stopped = FAIL_OK;
+        transfer->code = CURLE_OK;
+        return false;
+    case RESUME_FAIL_HTTP:
+    case RESUME_FAIL_CUT:
+        return false;
+    case RESUME_GO_ON:
+    case RESUME_REPLACE:
+        break;
+    }
+    if (transfer->stopped != FAIL_OK)
+        return false;
+    switch (resume_on_end(&transfer->resume, end_of(transfer),
+                          transfer->body.size)) {
+    case RESUME_DONE:
+        return false;
+    case RESUME_ASK:
+        return ask_again(transfer, NULL);
+    case RESUME_GIVE_UP:
+        break;
+    }
+    // It is cut, whatever became of the attempt to go on.
+    if (transfer->code == CURLE_OK)
+        receive_stop(transfer, FAIL_CUT, "fewer bytes came than were told");
+    else if (!transfer->is_answered &&
+             transfer->code != CURLE_OPERATION_TIMEDOUT)
+        transfer->stopped = FAIL_CUT;
+    return false;
 }
 
 bool
@@ -474,16 +489,19 @@ transfer_continue(struct transfer *transfer, CURLcode code)
         enum fail fail = lookup_begin(&transfer->lookup, &why);
 
         if (fail != FAIL_OK)
-            stop(transfer, fail, why);
+            receive_stop(transfer, fail, why);
         return fail == FAIL_OK;
     }
     transfer->code = code;
     verdict_add_request(transfer);
+    receive_end(transfer);
     if (code != CURLE_OK && transfer->refusal && !transfer->is_connecting) {
         stop_refused(transfer, transfer->refusal);
         return false;
     }
-    return is_redirect(transfer) && follow_redirect(transfer);
+    if (is_redirect(transfer))
+        return follow_redirect(transfer);
+    return transfer->is_begun && resume_body(transfer);
 }
 
 static void
@@ -507,16 +525,16 @@ transfer_start(struct transfer *transfer, uint64_t job, uint32_t attempt,
     body_init(&transfer->body, transfer->env->sink, job, attempt);
     transfer->times = (struct transfer_times){0};
     transfer->requests = 0;
-    transfer->redirects = 0;
     transfer->is_finished = false;
-    transfer->is_away = false;
-    if (transfer->home.host) {
-        if (tell_credentials(transfer, false) != 0)
-            return -ENOMEM;
-        redirect_home_fini(&transfer->home);
-    }
+    transfer->is_begun = false;
+    resume_init(&transfer->resume);
+    answer_reset(&transfer->whole);
+    free(transfer->first_url);
+    transfer->first_url = NULL;
     merge_request(transfer, request);
     tell_settings(transfer);
+    if (go_home(transfer) != 0 || tell_headers(transfer) != 0)
+        return -ENOMEM;
     return begin_request(transfer, url);
 }
 

@@ -2,17 +2,21 @@
 //
 // A transfer owns an easy handle, made once and reused from job to job, so that
 // only what differs is set. A job is a sequence of requests on that handle: the
-// first, and one for each redirect; what has come of the body, its credit and
+// first, one for each redirect, and one for each time that a body which was cut
+// goes on or begins anew (resume.h); what has come of the body, its credit and
 // the sums of the times last from one to the next. The body goes to a body_sink
 // as it comes; before bytes are accepted the owner is asked for credit, and
 // without it the transfer pauses until transfer_resume(). Loop thread only.
 #ifndef FETCHER_TRANSFER_H
 #define FETCHER_TRANSFER_H
+#include "fetcher/answer.h"
 #include "fetcher/body.h"
 #include "fetcher/credit.h"
+#include "fetcher/digest_fields.h"
 #include "fetcher/lookup.h"
 #include "fetcher/multi.h"
 #include "fetcher/redirect.h"
+#include "fetcher/resume.h"
 #include "fetcher/vouch.h"
 #include "proto/wire.h"
 
@@ -42,13 +46,9 @@ struct transfer_env {
     // A transfer has ended for which libcurl reports nothing: its host has no
     // addresses.
     void (*on_end)(void *arg, struct transfer *transfer);
+    // Takes back what was granted for bytes that will never leave.
+    void (*return_credit)(void *arg, struct transfer *transfer, uint64_t bytes);
     void *arg;
-};
-
-// Where a header's value stands in the transfer's facts.
-struct transfer_fact {
-    size_t at, len;
-    bool is_known;
 };
 
 // Microseconds, as libcurl counts them from the start of a request: the sums of
@@ -78,18 +78,30 @@ struct transfer {
     struct redirect_home home;
     bool is_away;
     bool has_credentials; // the handle was told home's user and password
+    char *first_url;      // once it was redirected: where it began
+    // Whether and how the body goes on after a cut.
+    struct resume resume;
+    struct answer whole;            // the answer that the body began with
+    bool is_begun;                  // there was one
+    struct digest_fields *declared; // by it; NULL: never one
+    struct curl_slist *headers;     // the handle's, beside libcurl's own
+    bool has_range;                 // the handle was told one
     // The request.
-    uint64_t expected;  // Content-Length; UINT64_MAX: not told
-    uint64_t discarded; // bytes of an error page
-    bool is_body_begun;
-    bool is_proxied;     // its connections are those of the proxy
-    const char *refusal; // why an address was refused, and no other was tried
-    bool is_connecting;  // to an address that was not
-    enum fail stopped;   // why we ended it; FAIL_OK: we did not
-    CURLcode code;       // libcurl's verdict, once finished
-    char *facts;         // values of headers
-    size_t facts_len, facts_room;
-    struct transfer_fact etag, last_modified, location, retry_after, date;
+    struct answer answer; // its answer, until that begins the body
+    char *location;       // ... and that one's Location: not terminated
+    size_t location_len, location_room;
+    bool is_declaring;     // ... is one whose declared digests count
+    bool is_answered;      // ... was looked at
+    int status;            // ... and says so; 200 when its bytes go on; 0: none
+    enum resume_step step; // what it means, if it was asked for a part
+    uint64_t expected;     // bytes of the body; UINT64_MAX: not told
+    uint64_t discarded;    // bytes of an error page
+    bool is_proxied;       // its connections are those of the proxy
+    const char *refusal;   // why an address was refused, and no other was tried
+    bool is_connecting;    // to an address that was not
+    enum fail stopped;     // why we ended it; FAIL_OK: we did not
+    const char *why;       // ... for people; static; NULL: see error
+    CURLcode code;         // libcurl's verdict, once finished
     char remote[64];
     // The owner's.
     struct credit_claim claim;

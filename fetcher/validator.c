@@ -1,6 +1,7 @@
 #include "fetcher/validator.h"
 
-#include <curl/curl.h>
+#include "fetcher/retry_after.h"
+
 #include <string.h>
 #include <time.h>
 
@@ -19,31 +20,16 @@ is_strong_etag(struct wire_bytes etag)
     return true;
 }
 
-// Seconds since 1970, or -1.
-static time_t
-read_date(struct wire_bytes date)
-{
-    char text[64];
-
-    if (!date.at || date.len >= sizeof(text) || memchr(date.at, '\0', date.len))
-        return -1;
-    memcpy(text, date.at, date.len);
-    text[date.len] = '\0';
-    return curl_getdate(text, NULL);
-}
-
 static bool
 is_strong_date(struct wire_bytes last_modified, struct wire_bytes date)
 {
-    time_t modified = read_date(last_modified), answered = read_date(date);
+    int64_t modified_s = 0, answered_s = 0, now_s = (int64_t)time(NULL);
 
-    // It goes into a request of ours: printable, whatever curl can read.
-    for (size_t i = 0; i < last_modified.len; i++) {
-        if (last_modified.at[i] < ' ' || last_modified.at[i] > '~')
-            return false;
-    }
-    return modified >= 0 && answered >= 0 &&
-           answered - modified >= VALIDATOR_AGE_MIN_S;
+    return last_modified.at && date.at &&
+           http_date_parse(last_modified.at, last_modified.len, now_s,
+                           &modified_s) &&
+           http_date_parse(date.at, date.len, now_s, &answered_s) &&
+           answered_s - modified_s >= VALIDATOR_AGE_MIN_S;
 }
 
 void

@@ -18,14 +18,6 @@ text_fact(const char *text, size_t len_max)
     return bytes;
 }
 
-static struct wire_bytes
-kept_fact(const struct transfer *transfer, const struct transfer_fact *fact)
-{
-    if (!fact->is_known)
-        return (struct wire_bytes){NULL, 0};
-    return (struct wire_bytes){transfer->facts + fact->at, fact->len};
-}
-
 static uint64_t
 time_of(CURL *easy, CURLINFO info)
 {
@@ -41,11 +33,13 @@ verdict_add_request(struct transfer *transfer)
     struct transfer_times *times = &transfer->times;
     CURL *easy = transfer->easy;
 
+    times->total_us += time_of(easy, CURLINFO_TOTAL_TIME_T);
+    if (transfer->resume.is_range)
+        return; // of a body that has begun the first answer's stand
     times->dns_us += time_of(easy, CURLINFO_NAMELOOKUP_TIME_T);
     times->connect_us += time_of(easy, CURLINFO_CONNECT_TIME_T);
     times->tls_us += time_of(easy, CURLINFO_APPCONNECT_TIME_T);
     times->first_byte_us += time_of(easy, CURLINFO_STARTTRANSFER_TIME_T);
-    times->total_us += time_of(easy, CURLINFO_TOTAL_TIME_T);
 }
 
 // With the time that was spent on look-ups, which come before all that libcurl
@@ -94,19 +88,22 @@ remote_fact(struct transfer *transfer)
 }
 
 static const char *
-message_of(const struct transfer *transfer, enum fail fail, int status)
+message_of(const struct transfer *transfer, enum fail fail)
 {
     static _Thread_local char http[64];
 
     if (fail == FAIL_HTTP) {
         (void)snprintf(http, sizeof(http),
-                       "The requested URL returned error: %d", status);
+                       "The requested URL returned error: %d",
+                       transfer->status);
         return http; // as curl says it
     }
-    if (fail == FAIL_PROTOCOL && status == 206)
+    if (fail == FAIL_PROTOCOL && transfer->status == 206)
         return "a 206 answer, though no range was asked for";
     if (fail == FAIL_TOO_LARGE)
         return "Maximum file size exceeded";
+    if (transfer->why)
+        return transfer->why;
     if (transfer->error[0])
         return transfer->error;
     return curl_easy_strerror(transfer->code);
@@ -117,8 +114,8 @@ message_of(const struct transfer *transfer, enum fail fail, int status)
 static void
 add_retry_after(const struct transfer *transfer, struct wire_facts *facts)
 {
-    struct wire_bytes value = kept_fact(transfer, &transfer->retry_after);
-    struct wire_bytes date = kept_fact(transfer, &transfer->date);
+    struct wire_bytes value = answer_get(&transfer->answer, ANSWER_RETRY_AFTER);
+    struct wire_bytes date = answer_get(&transfer->answer, ANSWER_DATE);
 
     if (value.len)
         (void)retry_after_parse(value.at, value.len, date.at, date.len,
@@ -126,7 +123,7 @@ add_retry_after(const struct transfer *transfer, struct wire_facts *facts)
 }
 
 static void
-add_failure(struct transfer *transfer, int status, struct wire_fetched *fetched)
+add_failure(struct transfer *transfer, struct wire_fetched *fetched)
 {
     enum fail fail = fetched->outcome;
 
@@ -135,11 +132,11 @@ add_failure(struct transfer *transfer, int status, struct wire_fetched *fetched)
     fetched->facts.curl_code =
         (uint64_t)outcome_curl_code(fail, (int)transfer->code);
     fetched->facts.message =
-        text_fact(message_of(transfer, fail, status), WIRE_TEXT_MAX);
+        text_fact(message_of(transfer, fail), WIRE_TEXT_MAX);
 }
 
 static enum fail
-judge(const struct transfer *transfer, int status)
+judge(const struct transfer *transfer)
 {
     long asked_bytes = 0;
 
@@ -147,10 +144,54 @@ judge(const struct transfer *transfer, int status)
                             &asked_bytes);
     return outcome(&(struct outcome_of){
         .curl_code = (int)transfer->code,
-        .http_status = status,
+        .http_status = transfer->status,
         .is_asked = asked_bytes > 0,
         .stopped = transfer->stopped,
     });
+}
+
+// Nothing but the end of the connection says where the body ends: neither a
+// length, nor chunks, nor frames of HTTP/2.
+static bool
+is_unframed(const struct transfer *transfer, uint64_t version)
+{
+    return transfer->resume.total == RESUME_UNKNOWN &&
+           (version == 10 || version == 11) && transfer->status != 204 &&
+           !answer_get(&transfer->whole, ANSWER_TRANSFER_ENCODING).at;
+}
+
+static struct wire_bytes
+declared_fact(const struct transfer *transfer)
+{
+    static _Thread_local char text[WIRE_FACT_MAX];
+    const struct digest_fields *declared = transfer->declared;
+
+    if (!declared || !declared->len)
+        return (struct wire_bytes){NULL, 0};
+    return (struct wire_bytes){
+        text,
+        declared_write(declared->items, declared->len, text, sizeof(text))};
+}
+
+// What the fields of the answer say that the body began with, or of the one
+// that was none.
+static void
+add_fields(const struct transfer *transfer, struct wire_facts *facts)
+{
+    const struct answer *answer =
+        transfer->is_begun ? &transfer->whole : &transfer->answer;
+
+    facts->content_type = answer_get(answer, ANSWER_CONTENT_TYPE);
+    facts->etag = answer_get(answer, ANSWER_ETAG);
+    facts->last_modified = answer_get(answer, ANSWER_LAST_MODIFIED);
+}
+
+static void
+add_body(const struct transfer *transfer, struct wire_facts *facts)
+{
+    if (is_unframed(transfer, facts->http_version))
+        facts->unframed = 1;
+    facts->declared = declared_fact(transfer);
 }
 
 void
@@ -159,20 +200,22 @@ verdict_of(struct transfer *transfer, struct wire_fetched *out_fetched)
     struct wire_facts *facts = &out_fetched->facts;
     CURL *easy = transfer->easy;
     const char *text = NULL;
-    long status = 0;
 
     wire_facts_init(facts);
-    (void)curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
     out_fetched->job = transfer->job;
     out_fetched->attempt = transfer->attempt;
     out_fetched->size = transfer->body.size;
-    out_fetched->outcome = judge(transfer, (int)status);
-    if (out_fetched->outcome != FAIL_OK)
-        add_failure(transfer, (int)status, out_fetched);
-
-    if (status > 0)
-        facts->http_status = (uint64_t)status;
+    out_fetched->outcome = judge(transfer);
     facts->http_version = version_fact(easy);
+    if (out_fetched->outcome == FAIL_OK)
+        add_body(transfer, facts);
+    else
+        add_failure(transfer, out_fetched);
+
+    if (transfer->status > 0)
+        facts->http_status = (uint64_t)transfer->status;
+    if (transfer->resume.count > 0)
+        facts->resumes = transfer->resume.count;
     if (transfer->redirects > 0) {
         facts->redirects = transfer->redirects;
         (void)curl_easy_getinfo(easy, CURLINFO_EFFECTIVE_URL, &text);
@@ -183,10 +226,6 @@ verdict_of(struct transfer *transfer, struct wire_fetched *out_fetched)
     facts->tls_us = time_fact(transfer, transfer->times.tls_us);
     facts->first_byte_us = time_fact(transfer, transfer->times.first_byte_us);
     facts->total_us = time_fact(transfer, transfer->times.total_us);
-    text = NULL;
-    (void)curl_easy_getinfo(easy, CURLINFO_CONTENT_TYPE, &text);
-    facts->content_type = text_fact(text, WIRE_FACT_MAX);
-    facts->etag = kept_fact(transfer, &transfer->etag);
-    facts->last_modified = kept_fact(transfer, &transfer->last_modified);
+    add_fields(transfer, facts);
     facts->remote = remote_fact(transfer);
 }

@@ -80,6 +80,15 @@ def origin():
 
 
 @pytest.fixture
+def sinner():
+    """The web server with a path for every sin; new for each test, because it
+    counts how often each was asked for."""
+    server = harness.OddOrigin(harness.ROOT / "tests/origin/serve.py")
+    yield server
+    server.end()
+
+
+@pytest.fixture
 def new_fleet(tmp_path):
     """Makes fleets that end with the test; nothing in them runs yet."""
     fleets = []

@@ -302,11 +302,11 @@ def started_client(*args, broker=None, stdin=subprocess.DEVNULL, env=None):
 
 
 class OddOrigin:
-    """origin.py as a process."""
+    """origin.py as a process, or another server of its kind."""
 
-    def __init__(self):
+    def __init__(self, program=HERE / "origin.py"):
         self.process = subprocess.Popen(
-            [sys.executable, "-B", str(HERE / "origin.py")],
+            [sys.executable, "-B", str(program)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.port = int(self.process.stdout.readline().split("=")[1])
         self.base = f"http://127.0.0.1:{self.port}"

@@ -334,7 +334,7 @@ csv_is_rfc4180(void **state)
         "seq,url,outcome,size,http_status,attempts,md5,message,final_url,"
         "content_type,etag,last_modified,remote,fetcher,hasher,curl_code,"
         "http_version,redirects,dns_us,connect_us,tls_us,first_byte_us,"
-        "total_us\r\n";
+        "total_us,resumes,unframed,digest_agrees,declared\r\n";
 
     (void)state;
     format_header(&format, &text);
@@ -347,7 +347,7 @@ csv_is_rfc4180(void **state)
     sample.facts.redirects = 2;
     EXPECT(&format, &sample,
            "7,\"http://h/\"\"a\"\",b\n\xff\",ok,3,200,1," ABC_MD5
-           ",,,\"text/html; charset=x\",,,,,,,,2,,,,,\r\n");
+           ",,,\"text/html; charset=x\",,,,,,,,2,,,,,,,,,\r\n");
     sample.record.outcome = outcome;
     sample.record.n_digests = 0;
     sample.record.http_status = 404;
@@ -357,7 +357,63 @@ csv_is_rfc4180(void **state)
     sample.record.n_digests = 0;
     sample.record.http_status = 404;
     sample.record.facts = NULL;
-    EXPECT(&format, &sample, "7,u,http,,404,1,,,,,,,,,,,,,,,,,\r\n");
+    EXPECT(&format, &sample, "7,u,http,,404,1,,,,,,,,,,,,,,,,,,,,,\r\n");
+}
+
+static void
+declared_digests(void **state)
+{
+    static uint8_t said[] = {0xab, 0xcd}, computed[] = {0x12, 0x34};
+    Urlsum__V1__Declared items[2], *list[2] = {&items[0], &items[1]};
+    struct format csv = make_format(FORMAT_CSV, "md5");
+    struct format jsonl = make_format(FORMAT_JSONL, "md5");
+    struct sample sample;
+    struct text text = {0};
+
+    (void)state;
+    SAMPLE(&sample, "u");
+    sample.digests[0] = sample.digests[1];
+    sample.record.n_digests = 1;
+    sample.facts.resumes = 3;
+    sample.facts.unframed = true;
+    assert_false(format_differs(&sample.record));
+    for (size_t i = 0; i < 2; i++) {
+        urlsum__v1__declared__init(&items[i]);
+        items[i].source = (char *)"digest";
+        items[i].algorithm = (char *)"md5";
+        items[i].digest = (ProtobufCBinaryData){2, said};
+    }
+    sample.facts.declared = list;
+    sample.facts.n_declared = 2;
+    EXPECT(&csv, &sample,
+           "7,u,ok,3,200,1," ABC_MD5
+           ",,,,,,,,,,,,,,,,,3,true,,\"digest:md5:abcd digest:md5:abcd\"\r\n");
+    assert_false(format_differs(&sample.record)); // nothing was compared
+    items[1].agrees_is_case = URLSUM__V1__DECLARED__AGREES_IS_AGREES;
+    items[1].computed = (ProtobufCBinaryData){2, computed};
+    sample.facts.digest_agrees_is_case =
+        URLSUM__V1__FACTS__DIGEST_AGREES_IS_DIGEST_AGREES;
+    assert_true(format_differs(&sample.record));
+    format_difference(&sample.record, &text);
+    expect_bytes(&text,
+                 "urlsum: u: WARNING: its server declares (digest) md5 abcd, "
+                 "but the body that came has 1234\n",
+                 strlen("urlsum: u: WARNING: its server declares (digest) md5 "
+                        "abcd, but the body that came has 1234\n"));
+    text_fini(&text);
+    EXPECT(&jsonl, &sample,
+           "{\"seq\":7,\"url\":\"u\",\"outcome\":\"ok\",\"size\":3,"
+           "\"digests\":{\"md5\":\"" ABC_MD5 "\"},\"http_status\":200,"
+           "\"attempts\":1,\"resumes\":3,\"unframed\":true,"
+           "\"digest_agrees\":false,\"declared\":["
+           "{\"source\":\"digest\",\"algorithm\":\"md5\",\"digest\":\"abcd\"},"
+           "{\"source\":\"digest\",\"algorithm\":\"md5\",\"digest\":\"abcd\","
+           "\"agrees\":false,\"computed\":\"1234\"}]}\n");
+    sample.facts.digest_agrees = items[1].agrees = true;
+    assert_false(format_differs(&sample.record));
+    format_difference(&sample.record, &text);
+    assert_int_equal(text.len, 0);
+    text_fini(&text);
 }
 
 static void
@@ -488,6 +544,7 @@ main(void)
         cmocka_unit_test(jsonl_keeps_what_is_not_utf8),
         cmocka_unit_test(utf8_is_rfc3629),
         cmocka_unit_test(csv_is_rfc4180),
+        cmocka_unit_test(declared_digests),
         cmocka_unit_test(header_is_csvs_alone),
         cmocka_unit_test(failures_are_lines_on_stderr),
         cmocka_unit_test(checks),

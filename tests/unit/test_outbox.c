@@ -25,6 +25,8 @@ struct seen {
     uint64_t bytes;  // as BODY brought
     unsigned sum;    // of the bytes, by place
     size_t messages; // with segments of it
+    size_t suites;   // messages that name algorithms for it
+    size_t restarts;
 };
 
 struct fixture {
@@ -71,9 +73,14 @@ see_body(struct fixture *f, const struct wire_message *message, zmq_msg_t *body)
         bool is_last = segment->flags & WIRE_SEGMENT_LAST;
 
         assert_false(seen->is_ended);
+        if (segment->flags & WIRE_SEGMENT_RESTART) {
+            assert_false(seen->is_fetched);
+            seen->restarts++;
+            seen->bytes = seen->sum = 0;
+        }
         assert_int_equal(segment->offset, seen->bytes);
         // Only whole bodies share a message.
-        if (segment->offset > 0 || !is_last)
+        if (!wire_segment_is_whole(segment))
             assert_int_equal(message->body.len, 1);
         seen->sum = sum_of(seen->sum, at, segment->length);
         seen->bytes += segment->length;
@@ -84,6 +91,18 @@ see_body(struct fixture *f, const struct wire_message *message, zmq_msg_t *body)
             assert_int_equal(seen->size, seen->bytes);
             seen->is_ended = true;
         }
+    }
+}
+
+static void
+see_suite(struct fixture *f, const struct wire_message *message)
+{
+    for (size_t i = 0; i < message->suite.len; i++) {
+        struct seen *seen = &f->seen[message->suite.items[i].job];
+
+        assert_false(seen->is_fetched); // and so before its body, too
+        assert_int_equal(seen->messages, 0);
+        seen->suites++;
     }
 }
 
@@ -103,6 +122,8 @@ see(void *arg, const struct wire_buf *buf, zmq_msg_t *body)
         see_fetched(f, &message);
     else if (message.kind == WIRE_BODY)
         see_body(f, &message, body);
+    else if (message.kind == WIRE_SUITE)
+        see_suite(f, &message);
     else
         fail();
     return 0;
@@ -252,6 +273,67 @@ few_streams_hold_bytes_at_once(void **state)
     assert_int_equal(f->sink.unsent_len, 0);
 }
 
+// The broker must know what a body is digested with before its first byte.
+static void
+suites_come_before_bodies(void **state)
+{
+    struct fixture *f = *state;
+    // Small, alone, a stream; then more than a message of suites holds.
+    static const size_t lens[] = {10, 65536, 1000000};
+    uint64_t job = 0;
+
+    for (; job < 1500; job++) {
+        const struct wire_suite suite = {job, 1, 1, {{"md5", strlen("md5")}}};
+
+        assert_int_equal(outbox_add_suite(f->outbox, &suite), 0);
+        if (job < 3)
+            (void)put_body(f, job, lens[job], 16384, lens[job]);
+    }
+    assert_int_equal(outbox_flush(f->outbox), 0);
+    while (job--)
+        assert_int_equal(f->seen[job].suites, 1);
+    assert_true(f->seen[0].is_ended && f->seen[2].is_ended);
+}
+
+static void
+bodies_begin_anew(void **state)
+{
+    struct fixture *f = *state;
+    struct wire_fetched outcome = {.job = 1, .attempt = 1, .size = 100};
+    unsigned char data[16384] = {1, 2, 3};
+    uint64_t unsent = 7;
+    struct body body;
+
+    wire_facts_init(&outcome.facts);
+    // A small one has left nothing behind, and took no credit.
+    body_init(&body, &f->sink, 0, 1);
+    assert_int_equal(body_write(&body, data, 10, 100), 0);
+    assert_int_equal(body_restart(&body, &unsent), 0);
+    assert_int_equal(unsent, 0);
+    assert_int_equal(body.size, 0);
+    assert_int_equal(body_drop(&body), 0);
+    // Nor has a stream whose bytes are all here, but it had paid for them.
+    body_init(&body, &f->sink, 1, 1);
+    assert_int_equal(body_write(&body, data, sizeof(data), 1000000), 0);
+    assert_int_equal(body_restart(&body, &unsent), 0);
+    assert_int_equal(unsent, sizeof(data));
+    assert_int_equal(f->messages, 0);
+    // One that is on its way is taken back; it may end small.
+    assert_int_equal(body_write(&body, data, sizeof(data), 1000000), 0);
+    assert_int_equal(body_flush_streams(&f->sink), 0);
+    assert_int_equal(body_write(&body, data, 50, 1000000), 0);
+    assert_int_equal(body_restart(&body, &unsent), 0);
+    assert_int_equal(unsent, 50);
+    assert_int_equal(f->seen[1].restarts, 1);
+    assert_int_equal(body_need(&body, 100, 100), 100); // as streams do
+    assert_int_equal(body_write(&body, data, 100, 100), 0);
+    assert_int_equal(body_end_need(&body), 0);
+    assert_int_equal(body_end(&body, &outcome), 0);
+    assert_int_equal(body_drop(&body), 0);
+    assert_true(f->seen[1].is_ended);
+    assert_int_equal(f->seen[1].sum, sum_of(0, data, 100));
+}
+
 static void
 dropped_bytes_return_their_credit(void **state)
 {
@@ -350,6 +432,9 @@ main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(dropped_bytes_return_their_credit,
                                         set_up, tear_down),
+        cmocka_unit_test_setup_teardown(suites_come_before_bodies, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(bodies_begin_anew, set_up, tear_down),
         cmocka_unit_test_setup_teardown(failures_need_no_body, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_lost_session_loses_its_messages,

@@ -1,0 +1,326 @@
+#include "fetcher/receive.h"
+
+#include "fetcher/fetch_stats.h"
+#include "fetcher/outbox.h"
+#include "fetcher/outcome.h"
+#include "fetcher/transfer.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+// An error page of at most so many bytes is read to its end, so that its
+// connection can be used again; a longer one costs more than a new connection.
+#define DISCARD_MAX (64 * 1024)
+// Bytes of a Location header: whatever it builds on, the URL would be too long.
+#define LOCATION_MAX URL_BYTES_MAX
+
+void
+receive_stop(struct transfer *transfer, enum fail fail, const char *why)
+{
+    transfer->stopped = fail;
+    (void)snprintf(transfer->error, sizeof(transfer->error), "%s", why);
+}
+
+// Inside a callback: libcurl writes a message of its own over ours.
+static void
+give_up(struct transfer *transfer, enum fail fail, const char *why)
+{
+    transfer->stopped = fail;
+    transfer->why = why;
+}
+
+// --- The header ---
+
+static void
+forget_answer(struct transfer *transfer)
+{
+    answer_reset(&transfer->answer);
+    transfer->location_len = 0;
+    transfer->is_declaring = false;
+}
+
+void
+receive_reset(struct transfer *transfer)
+{
+    forget_answer(transfer);
+    transfer->status = 0;
+    transfer->step = RESUME_GO_ON;
+    transfer->expected = UINT64_MAX;
+    transfer->discarded = 0;
+    transfer->is_answered = false;
+    transfer->stopped = FAIL_OK;
+    transfer->code = CURLE_OK;
+    transfer->error[0] = '\0';
+    transfer->why = NULL;
+}
+
+static void
+keep_location(struct transfer *transfer, struct wire_bytes value)
+{
+    if (transfer->location_len || !value.len || value.len > LOCATION_MAX)
+        return; // the first one counts; left out, not cut
+    if (value.len > transfer->location_room) {
+        char *grown = realloc(transfer->location, value.len);
+
+        if (!grown)
+            return; // a redirect that leads nowhere is an error, and ends so
+        transfer->location = grown;
+        transfer->location_room = value.len;
+    }
+    memcpy(transfer->location, value.at, value.len);
+    transfer->location_len = value.len;
+}
+
+// "HTTP/1.1 200 OK", "HTTP/2 200": the first line, also of an interim answer.
+static void
+on_status_line(struct transfer *transfer, const char *line, size_t len)
+{
+    const char *blank = memchr(line, ' ', len);
+    size_t at = blank ? (size_t)(blank - line) : len;
+
+    forget_answer(transfer);
+    // A success but a 206: what it declares is of the whole.
+    transfer->is_declaring = at + 3 < len && line[at + 1] == '2' &&
+                             memcmp(line + at + 2, "06", 2) != 0;
+    if (transfer->is_declaring && transfer->declared)
+        transfer->declared->len = 0;
+}
+
+static void
+on_declaring_field(struct transfer *transfer, struct wire_bytes name,
+                   struct wire_bytes value)
+{
+    if (!digest_fields_is_one(name))
+        return;
+    if (!transfer->declared)
+        transfer->declared = calloc(1, sizeof(*transfer->declared));
+    if (transfer->declared) // else the record says less
+        digest_fields_add(transfer->declared, name, value,
+                          transfer->is_answered);
+}
+
+size_t
+receive_header(char *line, size_t size, size_t len, void *arg)
+{
+    struct transfer *transfer = arg;
+    struct wire_bytes name, value;
+
+    (void)size; // always 1
+    // Once the answer was looked at only trailers come.
+    if (!transfer->is_answered && len > 5 &&
+        strncasecmp(line, "HTTP/", 5) == 0) {
+        on_status_line(transfer, line, len);
+        return len;
+    }
+    if (!answer_split(line, len, &name, &value))
+        return len;
+    if (transfer->is_declaring)
+        on_declaring_field(transfer, name, value);
+    if (transfer->is_answered)
+        return len;
+    if (answer_is(name, "location"))
+        keep_location(transfer, value);
+    else
+        answer_add(&transfer->answer, name, value);
+    return len;
+}
+
+// --- The answer ---
+
+int
+receive_restart(struct transfer *transfer)
+{
+    uint64_t unsent = 0;
+    int err = body_restart(&transfer->body, &unsent);
+
+    transfer->env->return_credit(transfer->env->arg, transfer, unsent);
+    return err;
+}
+
+// Tells which algorithms the declared digests need beside the batch's. What has
+// left of the body had its suite.
+static void
+want_declared(struct transfer *transfer)
+{
+    struct wire_suite item = {.job = transfer->job,
+                              .attempt = transfer->attempt};
+    const struct digest_fields *fields = transfer->declared;
+
+    if (!transfer->set.want_digest || !fields || transfer->body.has_left)
+        return;
+    for (size_t i = 0; i < fields->len; i++) {
+        enum declared_algorithm algorithm = fields->items[i].algorithm;
+        const char *name = declared_algorithm_name(algorithm);
+
+        if (declared_is_computed(algorithm) && !fields->items[i].is_other &&
+            item.algorithms_len < WIRE_ALGORITHMS_MAX)
+            item.algorithms[item.algorithms_len++] =
+                (struct wire_bytes){name, strlen(name)};
+    }
+    if (item.algorithms_len &&
+        outbox_add_suite(transfer->env->sink->outbox, &item) != 0)
+        give_up(transfer, FAIL_INTERNAL, "out of memory");
+}
+
+// The body begins with this answer, if it is one that we want.
+static void
+begin_whole(struct transfer *transfer, const struct resume_answer *answer)
+{
+    struct answer other = transfer->whole;
+    struct wire_bytes stored =
+        answer_get(&transfer->answer, ANSWER_STORED_ENCODING);
+
+    transfer->stopped =
+        outcome(&(struct outcome_of){.http_status = answer->status});
+    if (transfer->stopped != FAIL_OK)
+        return;
+    if (transfer->set.max_filesize && answer->length != UINT64_MAX &&
+        answer->length > transfer->set.max_filesize) {
+        transfer->stopped = FAIL_TOO_LARGE;
+        return;
+    }
+    resume_on_whole(&transfer->resume, answer, true);
+    if (transfer->set.no_resume)
+        transfer->resume.is_possible = false;
+    if (transfer->declared)
+        digest_fields_mark(
+            transfer->declared, false,
+            stored.at && !answer_is(stored, "identity") &&
+                !answer_get(&transfer->answer, ANSWER_CONTENT_ENCODING).at);
+    want_declared(transfer);
+    transfer->is_begun = true;
+    // Its fields stay, whatever further answers say.
+    transfer->whole = transfer->answer;
+    transfer->answer = other;
+    answer_reset(&transfer->answer);
+}
+
+static void
+judge_partial(struct transfer *transfer, const struct resume_answer *answer)
+{
+    const char *why = NULL;
+
+    transfer->step =
+        resume_judge(&transfer->resume, answer, transfer->body.size, &why);
+    switch (transfer->step) {
+    case RESUME_GO_ON:
+        transfer->expected = transfer->resume.total;
+        transfer->status = 200; // as a part of that answer
+        return;
+    case RESUME_REPLACE:
+        if (receive_restart(transfer) != 0)
+            give_up(transfer, FAIL_INTERNAL, "out of memory");
+        else
+            begin_whole(transfer, answer);
+        return;
+    case RESUME_COMPLETE:
+        transfer->status = 200;
+        give_up(transfer, FAIL_CUT, NULL); // its own body is thrown away
+        return;
+    case RESUME_ASK_ANEW:
+    case RESUME_FAIL_CUT:
+        give_up(transfer, FAIL_CUT, why);
+        return;
+    case RESUME_FAIL_HTTP:
+        transfer->stopped = FAIL_HTTP;
+        return;
+    }
+}
+
+// Once an answer: at the first byte of its body, or at its end.
+static void
+look_at_answer(struct transfer *transfer)
+{
+    curl_off_t length = -1;
+    struct resume_answer answer = {.fields = &transfer->answer};
+    long status = 0;
+
+    transfer->is_answered = true;
+    (void)curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
+    (void)curl_easy_getinfo(transfer->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T,
+                            &length);
+    transfer->status = answer.status = (int)status;
+    transfer->expected = answer.length =
+        length < 0 ? UINT64_MAX : (uint64_t)length;
+    if (transfer->resume.is_range)
+        judge_partial(transfer, &answer);
+    else
+        begin_whole(transfer, &answer);
+}
+
+void
+receive_end(struct transfer *transfer)
+{
+    long status = 0;
+
+    (void)curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
+    if (transfer->is_answered || status < 200)
+        return; // an interim answer is none
+    if (transfer->code == CURLE_OK || transfer->resume.is_range)
+        look_at_answer(transfer);
+    else
+        transfer->status = (int)status;
+}
+
+// --- The body ---
+
+// Of a body that is not wanted. Fewer bytes than were given end the transfer.
+static size_t
+discard(struct transfer *transfer, size_t len)
+{
+    if (transfer->stopped == FAIL_TOO_LARGE)
+        return 0;
+    if (transfer->expected != UINT64_MAX && transfer->expected > DISCARD_MAX)
+        return 0;
+    transfer->discarded += len;
+    return transfer->discarded > DISCARD_MAX ? 0 : len;
+}
+
+// Whether the bytes may be the body's; stops the transfer if not.
+static bool
+fits(struct transfer *transfer, size_t len)
+{
+    uint64_t size = transfer->body.size + len;
+
+    if (transfer->set.max_filesize && size > transfer->set.max_filesize) {
+        transfer->stopped = FAIL_TOO_LARGE;
+        return false;
+    }
+    if (transfer->resume.is_range && size > transfer->resume.end) {
+        give_up(transfer, FAIL_CUT, "more bytes than the 206's range has");
+        return false;
+    }
+    return true;
+}
+
+size_t
+receive_body(char *data, size_t size, size_t len, void *arg)
+{
+    struct transfer *transfer = arg;
+    const struct transfer_env *env = transfer->env;
+    uint64_t need;
+
+    (void)size; // always 1
+    if (len == 0)
+        return 0; // libcurl may call so for an empty body; that is success
+    if (!transfer->is_answered)
+        look_at_answer(transfer);
+    if (transfer->stopped != FAIL_OK)
+        return discard(transfer, len);
+    if (!fits(transfer, len))
+        return 0;
+    need = body_need(&transfer->body, len, transfer->expected);
+    if (need && !env->take_credit(env->arg, transfer, need)) {
+        metrics_add(&env->stats->credit_waits, 1);
+        return CURL_WRITEFUNC_PAUSE;
+    }
+    metrics_add(&env->stats->bytes, len);
+    if (body_write(&transfer->body, data, len, transfer->expected) != 0) {
+        transfer->stopped = FAIL_INTERNAL;
+        return 0;
+    }
+    return len;
+}

@@ -1,0 +1,32 @@
+// receive.h - what comes of a transfer's request: header lines, body bytes
+//
+// The callbacks that libcurl calls, and what they mean for the body: whether an
+// answer begins it, goes on with it, begins it anew, or is thrown away. Loop
+// thread only.
+#ifndef FETCHER_RECEIVE_H
+#define FETCHER_RECEIVE_H
+#include "proto/fail.h"
+
+#include <stddef.h>
+
+struct transfer;
+
+// Forgets the last answer: a request begins.
+void receive_reset(struct transfer *transfer);
+
+// For CURLOPT_HEADERFUNCTION and CURLOPT_WRITEFUNCTION; arg is the transfer.
+size_t receive_header(char *line, size_t size, size_t len, void *arg);
+size_t receive_body(char *data, size_t size, size_t len, void *arg);
+
+// Looks at an answer without a body, when the request has ended and it has not
+// been looked at. Leaves one alone that never came.
+void receive_end(struct transfer *transfer);
+
+// The body begins anew with the next bytes; nothing of it counts any more.
+// Returns 0 or a negative errno.
+int receive_restart(struct transfer *transfer);
+
+// Ends the transfer with this outcome and message.
+void receive_stop(struct transfer *transfer, enum fail fail, const char *why);
+
+#endif

@@ -1,0 +1,68 @@
+#!/usr/bin/python3
+"""A web server with a path for every sin.
+
+Binds a free port of 127.0.0.1, prints `port=N` and serves until its stdin
+ends. /stats tells, as JSON, how often each path was asked for.
+"""
+import asyncio
+import collections
+import json
+import os
+import pathlib
+import sys
+import threading
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+import http1  # noqa: E402
+import registry  # noqa: E402
+import sins  # noqa: E402,F401 - registers them
+
+counts = collections.Counter()
+
+
+async def dispatch(connection, request):
+    path = request.target.lstrip("/")
+    if path == "stats":
+        content = json.dumps(counts).encode("ascii")
+        await connection.answer(200, content)
+        return
+    count = counts[path]
+    counts[path] += 1
+    name, _, rest = path.partition("/")
+    found = registry.SINS.get(path)
+    if found:
+        await found.handler(connection, request, count, *found.args)
+    elif name in registry.TREES:
+        await registry.TREES[name](connection, request, count, rest)
+    else:
+        await connection.answer(404, b"no such sin")
+
+
+async def serve(reader, writer):
+    connection = http1.Connection(reader, writer)
+    try:
+        while True:
+            request = await connection.read()
+            if request is None:
+                break
+            await dispatch(connection, request)
+    except (http1.Cut, ConnectionError):
+        pass
+    finally:
+        connection.close()
+
+
+async def main():
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, backlog=4096)
+    print(f"port={server.sockets[0].getsockname()[1]}", flush=True)
+    await server.serve_forever()
+
+
+def end_with_stdin():
+    sys.stdin.buffer.read()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    threading.Thread(target=end_with_stdin, daemon=True).start()
+    asyncio.run(main())
