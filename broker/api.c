@@ -171,6 +171,7 @@ asks_for_much(const struct request *request)
     case URLSUM__V1__REQUEST__WHAT_LIST:
     case URLSUM__V1__REQUEST__WHAT_WORKERS:
     case URLSUM__V1__REQUEST__WHAT_WAITING:
+    case URLSUM__V1__REQUEST__WHAT_HOSTS:
     case URLSUM__V1__REQUEST__WHAT_RETRY: // no large answer, but as much work
         return true;
     case URLSUM__V1__REQUEST__WHAT_CREATE:

@@ -14,6 +14,7 @@
 #include <zmq.h>
 
 struct broker;
+struct origin;
 struct outbound;
 struct unread;
 
@@ -153,6 +154,14 @@ void api_retry_on_done(struct request *request);
 
 // --- api_waiting.c, for api_requests.c: takes the request ---
 void api_waiting_on_batch(struct request *request);
+// ... and for api_hosts.c: why a job of the origin does not run; "" when it
+// may.
+#define API_WHY_MAX 200
+void api_why_host(const struct broker *broker, const struct origin *origin,
+                  char out[API_WHY_MAX]);
+
+// --- api_hosts.c, for api_requests.c: takes the request ---
+void api_hosts_run(struct request *request);
 
 // --- api_requests.c, for api.c ---
 // Starts a request, or runs a parked one again. Takes it.

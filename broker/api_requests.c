@@ -454,6 +454,9 @@ api_run(struct request *request)
     case WHAT(WAITING):
         api_run_mark(request, STORE_STATUS, message->waiting->batch);
         return;
+    case WHAT(HOSTS):
+        api_hosts_run(request);
+        return;
     case WHAT(RETRY):
         api_retry_run(request);
         return;
@@ -528,6 +531,8 @@ api_on_done(struct request *request)
     case STORE_RETRY:
     case STORE_FINISH:
     case STORE_TIDY:
+    case STORE_CLOSINGS:
+    case STORE_NOTE_CLOSING:
         break; // never asked for here
     }
 }
@@ -560,6 +565,8 @@ api_fini_op(struct request *request)
     case STORE_RETRY:
     case STORE_FINISH:
     case STORE_TIDY:
+    case STORE_CLOSINGS:
+    case STORE_NOTE_CLOSING:
         return;
     }
 }

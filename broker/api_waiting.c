@@ -11,7 +11,6 @@
 
 #define JOBS_DEFAULT 100
 #define JOBS_ANSWER_MAX 1000
-#define WHY_MAX 200
 // Shorter silence is worth no word.
 #define QUIET_MS 3000
 
@@ -25,9 +24,9 @@ has_fetcher_with_room(const struct sessions *sessions)
     return sessions_pick_fetcher(sessions, &room) != NULL;
 }
 
-static void
-why_host(const struct broker *broker, const struct origin *origin,
-         char out[WHY_MAX])
+void
+api_why_host(const struct broker *broker, const struct origin *origin,
+             char out[API_WHY_MAX])
 {
     const struct politeness *politeness = &origin->politeness;
     uint64_t until_ms, now_ms = loop_now_ms(broker->loop), s = 0;
@@ -37,40 +36,43 @@ why_host(const struct broker *broker, const struct origin *origin,
         s = (until_ms - now_ms + 999) / 1000;
     switch (state) {
     case POLITENESS_CLOSED:
-        (void)snprintf(out, WHY_MAX,
+        (void)snprintf(out, API_WHY_MAX,
                        "its host answered %" PRIu32
                        "%s: closed for another %" PRIu64 " s",
                        politeness->closed_status,
                        politeness->is_told ? " with Retry-After" : "", s);
         return;
     case POLITENESS_PARKED:
-        (void)snprintf(out, WHY_MAX,
+        (void)snprintf(out, API_WHY_MAX,
                        "nobody could connect to its host %" PRIu32
                        " times in a row (%s): tried again in %" PRIu64 " s",
                        politeness->failures, fail_name(origin->last_fail), s);
         return;
     case POLITENESS_GIVEN_UP:
-        (void)snprintf(out, WHY_MAX, "its host is given up");
+        (void)snprintf(out, API_WHY_MAX, "its host is given up");
         return;
     case POLITENESS_WAIT:
-        (void)snprintf(out, WHY_MAX,
+        (void)snprintf(out, API_WHY_MAX,
                        "its host was away: one transfer goes first");
         return;
     case POLITENESS_OPEN:
     case POLITENESS_PROBE:
         break;
     }
-    if (origin->group->running >= (uint64_t)broker->config->parallel_max_host)
-        (void)snprintf(out, WHY_MAX,
+    if (place_may_begin(broker, origin))
+        out[0] = '\0';
+    else if (origin->group->running >=
+             (uint64_t)broker->config->parallel_max_host)
+        (void)snprintf(out, API_WHY_MAX,
                        "its host has %" PRIu64 " transfers, the limit",
                        origin->group->running);
     else
-        (void)snprintf(out, WHY_MAX, "its host's --rate is used up");
+        (void)snprintf(out, API_WHY_MAX, "its host's --rate is used up");
 }
 
 static void
 why_queued(const struct broker *broker, const struct job *job,
-           char out[WHY_MAX])
+           char out[API_WHY_MAX])
 {
     const struct flow *flow = job->flow;
     const struct suite *suite = &flow->batch->suite;
@@ -80,74 +82,77 @@ why_queued(const struct broker *broker, const struct job *job,
     const char *hindrance = broker_hindrance(broker, &since_ms, &is_store);
 
     if (hindrance)
-        (void)snprintf(out, WHY_MAX, "%s", hindrance);
+        (void)snprintf(out, API_WHY_MAX, "%s", hindrance);
     else if (!sessions_have_hasher(&broker->sessions, &names, NULL))
-        (void)snprintf(out, WHY_MAX, "no hasher offers %.150s", suite->text);
+        (void)snprintf(out, API_WHY_MAX, "no hasher offers %.150s",
+                       suite->text);
     else if (flow->origin && !place_may_begin(broker, flow->origin))
-        why_host(broker, flow->origin, out);
+        api_why_host(broker, flow->origin, out);
     else if (job_is_suspect(job))
-        (void)snprintf(out, WHY_MAX,
+        (void)snprintf(out, API_WHY_MAX,
                        "%" PRIu32 " workers were lost with it: runs alone, "
                        "when a fetcher is free for it",
                        job->lost);
     else if (!has_fetcher_with_room(&broker->sessions))
-        (void)snprintf(out, WHY_MAX, "no fetcher has room");
+        (void)snprintf(out, API_WHY_MAX, "no fetcher has room");
     else
-        (void)snprintf(out, WHY_MAX, "its turn comes");
+        (void)snprintf(out, API_WHY_MAX, "its turn comes");
 }
 
 static void
-why_leased(const struct job *job, uint64_t quiet_ms, char out[WHY_MAX])
+why_leased(const struct job *job, uint64_t quiet_ms, char out[API_WHY_MAX])
 {
     const struct session *fetcher = job->fetcher;
     uint64_t s = quiet_ms / 1000;
 
     if (!fetcher)
-        (void)snprintf(out, WHY_MAX, "fetched; waits for its digests");
+        (void)snprintf(out, API_WHY_MAX, "fetched; waits for its digests");
     else if (quiet_ms < QUIET_MS)
-        (void)snprintf(out, WHY_MAX, "being fetched");
+        (void)snprintf(out, API_WHY_MAX, "being fetched");
     else if (fetcher->outstanding && fetcher->outstanding >= fetcher->granted)
-        (void)snprintf(out, WHY_MAX,
+        (void)snprintf(out, API_WHY_MAX,
                        "waits for credit: the hashers are behind");
     else // or the fetcher keeps it: a small body comes when it is whole
-        (void)snprintf(out, WHY_MAX,
+        (void)snprintf(out, API_WHY_MAX,
                        "nothing%s of its body for %" PRIu64
                        " s: the server is silent or slow",
                        job->relayed ? " more" : "", s);
     if (job_is_suspect(job))
-        (void)snprintf(out, WHY_MAX,
+        (void)snprintf(out, API_WHY_MAX,
                        "runs alone: %" PRIu32 " workers were lost with it",
                        job->lost);
 }
 
 static void
-why_retry(const struct job *job, uint64_t due_ms, char out[WHY_MAX])
+why_retry(const struct job *job, uint64_t due_ms, char out[API_WHY_MAX])
 {
     char status[16] = "";
 
     if (job->last_fail == FAIL_HTTP)
         (void)snprintf(status, sizeof(status), " %" PRIu32, job->http_status);
-    (void)snprintf(out, WHY_MAX, "%s%s; again in %" PRIu64 " s",
+    (void)snprintf(out, API_WHY_MAX, "%s%s; again in %" PRIu64 " s",
                    fail_name(job->last_fail), status, (due_ms + 999) / 1000);
 }
 
 static void
-why_final(const struct broker *broker, const struct job *job, char out[WHY_MAX])
+why_final(const struct broker *broker, const struct job *job,
+          char out[API_WHY_MAX])
 {
     int64_t since_ms;
     bool is_store;
     const char *hindrance = broker_hindrance(broker, &since_ms, &is_store);
 
     if (job->is_unrecorded)
-        (void)snprintf(out, WHY_MAX, "the store refuses its record: %s",
+        (void)snprintf(out, API_WHY_MAX, "the store refuses its record: %s",
                        is_store ? hindrance : "it is offered again");
     else
-        (void)snprintf(out, WHY_MAX, "its record is on its way to the store");
+        (void)snprintf(out, API_WHY_MAX,
+                       "its record is on its way to the store");
 }
 
 static void
 find_why(const struct broker *broker, const struct job *job,
-         const Urlsum__V1__WaitingJob *message, char out[WHY_MAX])
+         const Urlsum__V1__WaitingJob *message, char out[API_WHY_MAX])
 {
     switch (job->state) {
     case JOB_QUEUED:
@@ -157,7 +162,7 @@ find_why(const struct broker *broker, const struct job *job,
         why_leased(job, message->quiet_ms, out);
         return;
     case JOB_HASHING:
-        (void)snprintf(out, WHY_MAX, "fetched; waits for its digests");
+        (void)snprintf(out, API_WHY_MAX, "fetched; waits for its digests");
         return;
     case JOB_RETRY_WAIT:
         why_retry(job, message->due_ms, out);
@@ -217,7 +222,7 @@ find_jobs(const struct broker *broker, uint64_t batch, size_t *out_len)
 // --- The answer ---
 
 static void
-fill(const struct broker *broker, const struct job *job, char why[WHY_MAX],
+fill(const struct broker *broker, const struct job *job, char why[API_WHY_MAX],
      Urlsum__V1__WaitingJob *out)
 {
     uint64_t now_ms = loop_now_ms(broker->loop);
@@ -244,7 +249,7 @@ fill(const struct broker *broker, const struct job *job, char why[WHY_MAX],
 
 struct waiting_row {
     Urlsum__V1__WaitingJob message;
-    char why[WHY_MAX];
+    char why[API_WHY_MAX];
 };
 
 void
@@ -272,7 +277,7 @@ api_waiting_on_batch(struct request *request)
         goto out;
     }
     for (size_t i = 0; i < len && i < most; i++) {
-        bytes += jobs[i]->url_len + WHY_MAX;
+        bytes += jobs[i]->url_len + API_WHY_MAX;
         if (i && bytes > api_page_bytes(request->api))
             break;
         fill(broker, jobs[i], rows[i].why, &rows[i].message);

@@ -326,6 +326,7 @@ start(struct run *run)
     if ((err = api_new(broker, run->client_socket, &broker->api)) ||
         (err = watch_all(run)))
         goto failed;
+    hosts_load(broker);
     recovery_start(broker, on_recovered, run);
     return 0;
 failed:

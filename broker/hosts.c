@@ -261,8 +261,10 @@ on_change(struct broker *broker, struct origin *origin,
 
     if (change == POLITENESS_NOTHING)
         return;
-    if (change == POLITENESS_SHUT)
+    if (change == POLITENESS_SHUT) {
         figures->closed_total++;
+        hosts_note_closing(broker, origin);
+    }
     if (change == POLITENESS_PARK)
         figures->parked_total++;
     if (change == POLITENESS_BACK)
@@ -385,6 +387,29 @@ hosts_on_bytes(struct broker *broker, const struct job *job)
 
     if (politeness->is_probed || politeness->failures)
         note(broker, job->flow->origin, &news);
+}
+
+void
+hosts_restore(struct broker *broker, const struct store_closing *closing,
+              int64_t left_ms)
+{
+    struct hosts *hosts = &broker->hosts;
+    struct origin *origin = find_origin(hosts, closing->origin);
+
+    if (!origin) {
+        if (hosts->figures.kept >= HOSTS_KEPT_MAX)
+            return;
+        origin = origin_new(hosts, closing->origin);
+        if (!origin)
+            return;
+        hosts->figures.kept++;
+        hosts_name(broker, origin, closing->text);
+    }
+    politeness_restore(&origin->politeness, left_ms, (uint32_t)closing->status,
+                       closing->is_told, closing->incidents,
+                       loop_now_ms(broker->loop));
+    set_due(broker, origin);
+    place_all(broker, origin);
 }
 
 // --- Slots ---

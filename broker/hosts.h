@@ -9,6 +9,7 @@
 #ifndef BROKER_HOSTS_H
 #define BROKER_HOSTS_H
 #include "broker/politeness.h"
+#include "broker/store.h"
 #include "common/heap.h"
 
 #include <stdbool.h>
@@ -17,7 +18,6 @@
 #include <uthash.h>
 
 struct broker;
-struct broker_config;
 struct flow;
 struct group_keys;
 struct job;
@@ -64,8 +64,9 @@ struct hosts {
     struct group *groups;   // by key
     struct heap origins_due, groups_due;
     struct group_keys *keys;
-    uint64_t interval_ns;         // of --rate; 0: none
-    struct hosts_figures figures; // its totals, and kept
+    uint64_t interval_ns;          // of --rate; 0: none
+    struct hosts_figures figures;  // its totals, and kept
+    struct store_closings loading; // at the start
 };
 
 // Returns 0, -ENOMEM, or -EINVAL: a --group-by that is none.
@@ -93,6 +94,14 @@ void hosts_end(struct broker *broker, struct job *job);
 void hosts_on_fetched(struct broker *broker, const struct job *job,
                       const struct wire_fetched *item);
 void hosts_on_bytes(struct broker *broker, const struct job *job);
+
+// What the store noted of closed origins comes back before a job is handed out:
+// asked for at the start, before the batches. A closing is noted when it is
+// long enough to outlive a restart.
+void hosts_load(struct broker *broker);
+void hosts_note_closing(struct broker *broker, const struct origin *origin);
+void hosts_restore(struct broker *broker, const struct store_closing *closing,
+                   int64_t left_ms);
 
 // It is given up: a job of it that is queued fails.
 void hosts_fail_job(struct broker *broker, struct job *job);

@@ -170,6 +170,27 @@ politeness_end_probe(struct politeness *politeness)
     politeness->has_probe = false;
 }
 
+void
+politeness_restore(struct politeness *politeness, int64_t left_ms,
+                   uint32_t status, bool is_told, uint32_t incidents,
+                   uint64_t now_ms)
+{
+    uint64_t max_ms =
+        POLITENESS_CLOSED_MAX_MS + POLITENESS_CLOSED_MAX_MS / POLITENESS_JITTER;
+
+    // The clock of the day may have been set meanwhile.
+    if (left_ms > (int64_t)max_ms)
+        left_ms = (int64_t)max_ms;
+    if (left_ms < 0 && (uint64_t)-left_ms >= now_ms)
+        return; // longer ago than this machine is up
+    politeness->closed_ms = now_ms;
+    politeness->closed_until_ms = now_ms + (uint64_t)left_ms;
+    politeness->closed_status = status;
+    politeness->is_told = is_told;
+    politeness->incidents = incidents;
+    politeness->is_probed = left_ms > 0;
+}
+
 uint64_t
 politeness_forget_ms(const struct politeness *politeness)
 {

@@ -90,6 +90,12 @@ enum politeness_change politeness_note(struct politeness *politeness,
 bool politeness_begin(struct politeness *politeness);
 void politeness_end_probe(struct politeness *politeness);
 
+// How it was before a restart: closed for so much longer (or, negative, opened
+// so long ago).
+void politeness_restore(struct politeness *politeness, int64_t left_ms,
+                        uint32_t status, bool is_told, uint32_t incidents,
+                        uint64_t now_ms);
+
 // When there is nothing left to remember; 0: at any time.
 uint64_t politeness_forget_ms(const struct politeness *politeness);
 

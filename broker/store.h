@@ -18,6 +18,7 @@
 // alive from push to its done().
 #ifndef BROKER_STORE_H
 #define BROKER_STORE_H
+#include "broker/origin.h"
 #include "common/limits.h"
 #include "proto/fail.h"
 
@@ -30,20 +31,22 @@ struct loop;
 struct metrics_histogram;
 
 enum store_kind {
-    STORE_CREATE,  // make a batch, or find the one of that id
-    STORE_APPEND,  // add URLs to an open batch
-    STORE_CLOSE,   // an open batch's size is final from now on
-    STORE_CANCEL,  // close a batch as cancelled (its jobs stay; see life.h)
-    STORE_ORIGINS, // which origins of a batch have jobs
-    STORE_REFILL,  // read jobs of one batch and origin
-    STORE_RETRY,   // note a job's charged tries and lost workers
-    STORE_FINISH,  // a job ends: its record in, its queue row out
-    STORE_RESULTS, // read committed records
-    STORE_STATUS,  // read one batch's row
-    STORE_BATCHES, // read many batches' rows
-    STORE_REQUEUE, // take records back: their lines are queued again
-    STORE_REMOVE,  // a finished batch is to go, with all its records
-    STORE_TIDY,    // a step of removing, and of giving room back to the disk
+    STORE_CREATE,   // make a batch, or find the one of that id
+    STORE_APPEND,   // add URLs to an open batch
+    STORE_CLOSE,    // an open batch's size is final from now on
+    STORE_CANCEL,   // close a batch as cancelled (its jobs stay; see life.h)
+    STORE_ORIGINS,  // which origins of a batch have jobs
+    STORE_REFILL,   // read jobs of one batch and origin
+    STORE_RETRY,    // note a job's charged tries and lost workers
+    STORE_FINISH,   // a job ends: its record in, its queue row out
+    STORE_RESULTS,  // read committed records
+    STORE_STATUS,   // read one batch's row
+    STORE_BATCHES,  // read many batches' rows
+    STORE_REQUEUE,  // take records back: their lines are queued again
+    STORE_REMOVE,   // a finished batch is to go, with all its records
+    STORE_CLOSINGS, // read which origins are closed
+    STORE_NOTE_CLOSING, // an origin is closed
+    STORE_TIDY, // a step of removing, and of giving room back to the disk
 };
 
 struct store_op {
@@ -254,6 +257,35 @@ struct store_requeue {
     void *options_owned;
 };
 void store_requeue_fini(struct store_requeue *requeue);
+
+// An origin that is closed (politeness.h), for the next start of the broker.
+struct store_closing {
+    uint64_t origin;
+    char text[ORIGIN_TEXT_MAX];
+    int64_t until_wall_ms;
+    int status; // 429 or 503
+    bool is_told;
+    uint32_t incidents;
+};
+
+// CLOSINGS: those that ended at over_before_wall_ms or later, the last to end
+// first, at most max.
+struct store_closings {
+    struct store_op op;
+    int64_t over_before_wall_ms;
+    size_t max;
+    struct store_closing *closings; // out; owned until store_closings_fini()
+    size_t len;
+};
+void store_closings_fini(struct store_closings *closings);
+
+// NOTE_CLOSING: in place of what was noted of that origin. Those that ended
+// before over_before_wall_ms go.
+struct store_note_closing {
+    struct store_op op;
+    struct store_closing closing;
+    int64_t over_before_wall_ms;
+};
 
 // TIDY: one bounded step (some ms) of the work that nobody waits for. In order:
 // deletes rows of removed batches; removes batches that finished before

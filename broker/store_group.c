@@ -61,6 +61,7 @@ class_of(enum store_kind kind)
     case STORE_RETRY:
     case STORE_FINISH:
         return OP_RECORD;
+    case STORE_NOTE_CLOSING:
     case STORE_CREATE:
     case STORE_APPEND:
     case STORE_CLOSE:
@@ -74,6 +75,7 @@ class_of(enum store_kind kind)
     case STORE_RESULTS:
     case STORE_STATUS:
     case STORE_BATCHES:
+    case STORE_CLOSINGS:
         return OP_READ;
     }
     assert(false && "an operation of no kind");
@@ -147,6 +149,10 @@ drop_answer(struct store_op *op)
     case STORE_BATCHES:
         store_batches_fini((struct store_batches *)op);
         return;
+    case STORE_CLOSINGS:
+        store_closings_fini((struct store_closings *)op);
+        return;
+    case STORE_NOTE_CLOSING:
     case STORE_APPEND:
     case STORE_RETRY:
     case STORE_FINISH:

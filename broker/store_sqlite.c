@@ -428,6 +428,10 @@ run(struct store_engine *engine, struct store_op *op)
         return sqlite_batches(sqlite, (struct store_batches *)op);
     case STORE_REQUEUE:
         return sqlite_requeue(sqlite, (struct store_requeue *)op);
+    case STORE_CLOSINGS:
+        return sqlite_closings(sqlite, (struct store_closings *)op);
+    case STORE_NOTE_CLOSING:
+        return sqlite_note_closing(sqlite, (struct store_note_closing *)op);
     case STORE_TIDY:
         return sqlite_tidy(sqlite, (struct store_tidy *)op);
     }

@@ -81,6 +81,12 @@
     X(PLACE_FIRST, "SELECT key FROM place WHERE key>=?1 AND key<=?2 "          \
                    "ORDER BY key LIMIT 1")                                     \
     X(PLACE_STRETCH, "DELETE FROM place WHERE key>=?1 AND key<=?2")            \
+    X(CLOSING_PUT, "INSERT OR REPLACE INTO closing(origin,until_ms,status,"    \
+                   "told,incidents,text)VALUES(?1,?2,?3,?4,?5,?6)")            \
+    X(CLOSING_PURGE, "DELETE FROM closing WHERE until_ms<?1")                  \
+    X(CLOSINGS, "SELECT origin,until_ms,status,told,incidents,text "           \
+                "FROM closing WHERE until_ms>=?1 "                             \
+                "ORDER BY until_ms DESC LIMIT ?2")                             \
     X(PAGE_COUNT, "PRAGMA page_count")                                         \
     X(FREE_COUNT, "PRAGMA freelist_count")                                     \
     /* A row a page; whoever steps may stop at any of them. */                 \
@@ -176,7 +182,11 @@ int sqlite_refill(struct sqlite *sqlite, struct store_refill *op);
 int sqlite_results(struct sqlite *sqlite, struct store_results *op);
 int sqlite_batches(struct sqlite *sqlite, struct store_batches *op);
 
-// --- store_sqlite_requeue.c, store_sqlite_tidy.c: the same ---
+// --- store_sqlite_requeue.c, store_sqlite_tidy.c, store_sqlite_closing.c: the
+// same ---
+
+int sqlite_closings(struct sqlite *sqlite, struct store_closings *op);
+int sqlite_note_closing(struct sqlite *sqlite, struct store_note_closing *op);
 
 int sqlite_requeue(struct sqlite *sqlite, struct store_requeue *op);
 int sqlite_tidy(struct sqlite *sqlite, struct store_tidy *op);

@@ -14,6 +14,7 @@
 //   same way.
 // - place: where in that order the record of a line is. Its key is what lets
 //   the database itself refuse a second record of a line.
+// - closing: origins that are closed for a minute or more; see politeness.h.
 // - outcome, results: for people who ask with SQL.
 // A key of batch and place is batch << 40 | place.
 //
@@ -134,11 +135,29 @@ write_outcomes(struct sqlite *sqlite)
     return err;
 }
 
+// Files of this schema came without it at first; older programs do not mind it.
+static int
+make_closing(struct sqlite *sqlite)
+{
+    return sqlite_execute(
+        sqlite,
+        "CREATE TABLE IF NOT EXISTS closing("
+        " origin INTEGER PRIMARY KEY,"
+        " until_ms INTEGER NOT NULL,"
+        " status INTEGER NOT NULL,"
+        " told INTEGER NOT NULL,"
+        " incidents INTEGER NOT NULL,"
+        " text TEXT NOT NULL);"
+        "CREATE INDEX IF NOT EXISTS closing_until ON closing(until_ms);");
+}
+
 int
 sqlite_make_schema(struct sqlite *sqlite)
 {
     int err = sqlite_execute(sqlite, schema);
 
+    if (!err)
+        err = make_closing(sqlite);
     return err ? err : write_outcomes(sqlite);
 }
 
@@ -164,6 +183,8 @@ sqlite_upgrade_schema(struct sqlite *sqlite, int64_t version)
 {
     int err = version == 1 ? upgrade_from_1(sqlite) : 0;
 
+    if (!err)
+        err = make_closing(sqlite);
     return err ? err : write_outcomes(sqlite);
 }
 

@@ -357,3 +357,11 @@ store_batches_fini(struct store_batches *batches)
     batches->owned = NULL;
     batches->len = 0;
 }
+
+void
+store_closings_fini(struct store_closings *closings)
+{
+    free(closings->closings);
+    closings->closings = NULL;
+    closings->len = 0;
+}

@@ -19,6 +19,8 @@ const struct command commands[] = {
      &cmd_rm_program},
     {"workers", "which fetchers and hashers a broker has", cmd_workers,
      &cmd_workers_program},
+    {"hosts", "which hosts are closed, down or at their limit, and why",
+     cmd_hosts, &cmd_hosts_program},
     {"health", "ask a daemon whether it is ready (its --http)", cmd_health,
      &cmd_health_program},
     {"keygen", "make a key pair for a broker, a worker or a client", cmd_keygen,

@@ -22,6 +22,7 @@ int cmd_cancel(int argc, char **argv);
 int cmd_retry(int argc, char **argv);
 int cmd_rm(int argc, char **argv);
 int cmd_workers(int argc, char **argv);
+int cmd_hosts(int argc, char **argv);
 int cmd_health(int argc, char **argv);
 int cmd_keygen(int argc, char **argv);
 
@@ -34,6 +35,7 @@ extern const struct conf_program cmd_cancel_program;
 extern const struct conf_program cmd_retry_program;
 extern const struct conf_program cmd_rm_program;
 extern const struct conf_program cmd_workers_program;
+extern const struct conf_program cmd_hosts_program;
 extern const struct conf_program cmd_health_program;
 extern const struct conf_program cmd_keygen_program;
 

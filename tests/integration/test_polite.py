@@ -204,3 +204,173 @@ def PoliteServerAt(port):
     finally:
         process.kill()
         process.wait(10)
+
+
+# --- What outlives a restart ---
+
+def test_closed_after_a_restart(pair, polite):
+    """A broker that is killed does not forget who asked for a long pause."""
+    host = polite()
+    fleet = pair()
+    urls = [host.url(f"busy/it/1000/429/3600/{n}") for n in range(40)]
+    (batch,) = fleet.client("submit", "-i", "-", stdin="\n".join(urls)).lines
+    fleet.broker.wait_event("host.closed")
+    wait_until(lambda: fleet.status(batch)["fetching"] == 0, "the last answer")
+    asked = len(host.log())
+    assert asked <= 8
+    # Its note is a commit of its own: in a moment.
+    wait_until(lambda: fleet.client("hosts", "--json").records(), "the hosts")
+    fleet.broker.stop()
+    fleet.start_broker()
+    fleet.broker.wait_event("host.restored", has="closed=1")
+    fleet.start_fetcher()
+    (row,) = fleet.client("hosts", "--json").records()
+    assert row["state"] == "closed" and row["status"] == 429
+    assert 3500000 < row["until_ms"] <= 3600000
+    time.sleep(2)
+    assert len(host.log()) == asked
+
+
+# --- hosts ---
+
+def test_hosts(pair, polite):
+    """Closed ones first, whatever else there is; page by page."""
+    addresses = [f"127.3.0.{n}" for n in range(1, 41)]
+    host, busy = polite(*addresses), polite()
+    fleet = pair("--parallel-max-host", "1", "--give-up-host", "0")
+    dead = free_port()
+    urls = [busy.url(f"busy/it/9/429/600/{n}") for n in range(5)]
+    urls += [f"http://127.0.0.1:{dead}/{n}" for n in range(20)]
+    urls += [f"http://{address}:{host.port}/wait/600000/{n}"
+             for address in addresses for n in range(3)]
+    (batch,) = fleet.client("submit", "-i", "-", stdin="\n".join(urls)).lines
+    fleet.broker.wait_event("host.parked")
+    fleet.broker.wait_event("host.closed")
+    wait_until(lambda: fleet.status(batch)["fetching"] == 40, "the others")
+    rows = fleet.client("hosts", "--json").records()
+    assert len(rows) == 42
+    assert [row["state"] for row in rows[:2]] == ["closed", "parked"]
+    assert {row["state"] for row in rows[2:]} == {"open"}
+    assert "answered 429 with Retry-After" in rows[0]["why"]
+    assert rows[0]["waiting"] + rows[0]["retrying"] == 5
+    assert rows[1]["last_error"] == "connect" and rows[1]["failures"] >= 5
+    assert rows[1]["failed"] >= 5
+    for row in rows[2:]:
+        assert (row["running"], row["waiting"]) == (1, 2), row
+        assert "1 transfers, the limit" in row["why"]
+    lines = fleet.client("hosts", "-n", "3").lines
+    assert lines[0] == "42 hosts: 1 closed, 1 parked, 0 given up"
+    assert len(lines) == 5 and lines[2].startswith("closed")
+    fleet.client("hosts", "no-such-batch", codes=(2,))
+    (other,) = fleet.client(
+        "submit", f"http://{addresses[0]}:{host.port}/wait/600000").lines
+    wait_until(lambda: len(fleet.client("hosts", other,
+                                        "--json").records()) == 1, "one host")
+    fleet.client("cancel", batch)
+    fleet.client("cancel", other)
+
+
+# --- Limits ---
+
+def gaps(log):
+    times = sorted(row[0] for row in log)
+    return [after - before for before, after in zip(times, times[1:])]
+
+
+def test_rate_of_the_fleet(pair, polite):
+    """Two fetchers, one host, five a second; the other host has its own."""
+    host, other = polite(), polite()
+    fleet = pair("--rate", "5/s")
+    urls = [origin.url(f"ok/{n}") for n in range(12)
+            for origin in (host, other)]
+    begin = time.monotonic()
+    get(fleet, urls)
+    assert time.monotonic() - begin >= 11 * 0.2
+    for origin in (host, other):
+        # They are begun 200 ms apart; what happens on the way is the network's.
+        assert sum(gaps(origin.log())) >= 11 * 0.2 - 0.15
+
+
+def test_rate_embedded(polite):
+    host = polite()
+    urlsum("get", "--rate", "600/m", *[host.url(f"ok/{n}") for n in range(6)])
+    assert sum(gaps(host.log())) >= 5 * 0.1 - 0.05
+
+
+@pytest.mark.parametrize("rate", ["5", "5/", "/s", "5/d", "-1/s", "1e3/s",
+                                  "5/s ", "2000000/s"])
+def test_rate_wants_a_unit(rate):
+    got = urlsum("get", "--rate", rate, "http://x/", codes=(2,))
+    assert "--rate" in got.errors[0] and "2/s" in got.errors[0]
+
+
+@pytest.mark.parametrize("by,running", [("origin", 8), ("host", 4)])
+def test_group_by_host(pair, polite, by, running):
+    """Two ports of one host."""
+    first, second = polite(), polite()
+    fleet = pair("--parallel-max-host", "4", "--group-by", by)
+    urls = [origin.url(f"wait/600000/{n}") for n in range(10)
+            for origin in (first, second)]
+    (batch,) = fleet.client("submit", "-i", "-", stdin="\n".join(urls)).lines
+    wait_until(lambda: fleet.status(batch)["fetching"] >= running, "transfers")
+    time.sleep(1)
+    assert fleet.status(batch)["fetching"] == running
+    rows = fleet.client("hosts", "--json").records()
+    assert {row["group_running"] for row in rows} == {4}
+    fleet.client("cancel", batch)
+
+
+def test_group_by_domain(pair, polite):
+    """libcurl knows what *.localhost is; the list of suffixes does not, so
+    its last label is one."""
+    host = polite()
+    fleet = pair("--parallel-max-host", "2", "--group-by", "domain")
+    names = ["x.one", "y.one", "z.y.one", "x.two"]
+    urls = [f"http://{name}.localhost:{host.port}/wait/200/{n}"
+            for n in range(6) for name in names]
+    with started_client("get", "--format", "jsonl", "-i", "-", stdin=-1,
+                        broker=fleet.endpoints["client"]) as client:
+        client.stdin.write("\n".join(urls).encode())
+        client.stdin.close()
+        rows = wait_until(lambda: fleet.client("hosts", "--json").records(),
+                          "the hosts")
+        assert {row["group_origins"] for row in rows} <= {1, 3}
+        records = [json.loads(line) for line in client.stdout]
+        assert client.wait(GIVE_UP_S) == 0
+    assert len(records) == 24
+    # 18 of one domain, two at a time, 200 ms each.
+    assert sum(gaps(host.log())) >= 8 * 0.2
+
+
+def test_group_by_ip(pair, polite):
+    """Two names, one address: from the first answers on one limit."""
+    host = polite()
+    fleet = pair("--parallel-max-host", "2", "--group-by", "ip")
+    names = ["one", "two", "three"]
+    first = [f"http://{name}.localhost:{host.port}/ok" for name in names]
+    get(fleet, first)
+    urls = [f"http://{name}.localhost:{host.port}/wait/600000/{n}"
+            for n in range(6) for name in names]
+    (batch,) = fleet.client("submit", "-i", "-", stdin="\n".join(urls)).lines
+    wait_until(lambda: fleet.status(batch)["fetching"] >= 2, "transfers")
+    time.sleep(1)
+    assert fleet.status(batch)["fetching"] == 2
+    fleet.client("cancel", batch)
+
+
+def test_another_group_by(pair, polite):
+    """A store of a broker that grouped otherwise: nothing is lost."""
+    host = polite("127.0.0.1", "127.3.0.1", "127.3.0.2")
+    fleet = pair("--group-by", "origin", "--parallel-max-host", "1")
+    urls = [f"http://{address}:{host.port}/wait/100/{n}" for n in range(20)
+            for address in ("127.0.0.1", "127.3.0.1", "127.3.0.2")]
+    (batch,) = fleet.client("submit", "-i", "-", stdin="\n".join(urls)).lines
+    for by in ("domain", "ip", "host", "origin"):
+        wait_until(lambda: fleet.status(batch)["done"] > 0, "some")
+        fleet.broker.stop()
+        fleet.start_broker("--group-by", by)
+        fleet.start_fetcher()
+        fleet.start_hasher()
+    fleet.client("wait", batch)
+    status = fleet.status(batch)
+    assert (status["done"], status["failed"]) == (60, 0)

@@ -136,11 +136,11 @@ world_add_batch(struct world *world, const char *id, const char *algorithms,
     return batch;
 }
 
-// Appends URLs "http://h<N>.example/<seq>", N going round below origins. Must
+// Appends URLs "http://h<N><suffix>/<seq>", N going round below origins. Must
 // be whole submissions: at most SUBMIT_URLS_MAX at a time.
 static inline void
-world_append(struct world *world, struct batch *batch, size_t len,
-             size_t origins)
+world_append_at(struct world *world, struct batch *batch, size_t len,
+                size_t origins, const char *suffix)
 {
     char(*texts)[64] = calloc(len, sizeof(*texts));
     struct store_url *urls = calloc(len, sizeof(*urls));
@@ -157,8 +157,8 @@ world_append(struct world *world, struct batch *batch, size_t len,
 
         urls[i].url = texts[i];
         urls[i].len = (size_t)snprintf(texts[i], sizeof(*texts),
-                                       "http://h%" PRIu64 ".example/%" PRIu64,
-                                       seq % origins, seq);
+                                       "http://h%" PRIu64 "%s/%" PRIu64,
+                                       seq % origins, suffix, seq);
         assert_int_equal(origin_parse(world->broker.origin_parser, texts[i],
                                       urls[i].len, &urls[i].origin, NULL),
                          FAIL_OK);
@@ -168,6 +168,13 @@ world_append(struct world *world, struct batch *batch, size_t len,
     batch_on_appended(&world->broker, batch, urls, len, append.submitted);
     free(texts);
     free(urls);
+}
+
+static inline void
+world_append(struct world *world, struct batch *batch, size_t len,
+             size_t origins)
+{
+    world_append_at(world, batch, len, origins, ".example");
 }
 
 static inline void

@@ -384,6 +384,33 @@ test_forgetting(void **state)
     assert_int_equal(politeness_forget_ms(&it), 0);
 }
 
+// A restart changes nothing but the jitter of what was never promised.
+static void
+test_restoring(void **state)
+{
+    struct politeness it = {0};
+
+    (void)state;
+    politeness_restore(&it, (int64_t)HOUR, 503, true, 0, START);
+    assert_int_equal(state_at(&it, START + HOUR - 1), POLITENESS_CLOSED);
+    assert_int_equal(state_at(&it, START + HOUR), POLITENESS_PROBE);
+    // It opened ten minutes ago: its incidents still count.
+    it = (struct politeness){0};
+    politeness_restore(&it, -(int64_t)(10 * MINUTE), 429, false, 2, START);
+    assert_int_equal(state_at(&it, START), POLITENESS_OPEN);
+    check_incident(&it, START + 20 * MINUTE - 1, 4 * MINUTE);
+    it = (struct politeness){0};
+    politeness_restore(&it, -(int64_t)(10 * MINUTE), 429, false, 2, START);
+    check_incident(&it, START + 20 * MINUTE, MINUTE);
+    // The clock of the day was set, or the machine has just started.
+    it = (struct politeness){0};
+    politeness_restore(&it, INT64_MAX, 429, false, 2, START);
+    assert_true(it.closed_until_ms <= START + 27 * HOUR);
+    it = (struct politeness){0};
+    politeness_restore(&it, -5000, 429, false, 2, 4000);
+    assert_int_equal(politeness_forget_ms(&it), 0);
+}
+
 int
 main(void)
 {
@@ -404,6 +431,7 @@ main(void)
         cmocka_unit_test(test_lost_probe),
         cmocka_unit_test(test_busy_is_not_down),
         cmocka_unit_test(test_forgetting),
+        cmocka_unit_test(test_restoring),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
