@@ -399,6 +399,53 @@ test_sizes(void **state)
 }
 
 static void
+check_rate(const char *text, int64_t want, const char *printed)
+{
+    char shown[CONF_VALUE_MAX];
+    int64_t got = -7;
+
+    assert_int_equal(conf_parse_rate(text, &got), want < 0 ? -EINVAL : 0);
+    assert_int_equal(got, want < 0 ? -7 : want);
+    if (want >= 0)
+        assert_string_equal(conf_print_number(CONF_RATE, got, shown), printed);
+}
+
+static void
+test_rates(void **state)
+{
+    static const char *const bad[] = {"",
+                                      "5",
+                                      "5/",
+                                      "/s",
+                                      "5/d",
+                                      "-1/s",
+                                      "5s",
+                                      "5/s/s",
+                                      "+5/s",
+                                      " 5/s",
+                                      "5/ s",
+                                      "5/s ",
+                                      "1e3/s",
+                                      "0x5/s",
+                                      "00",
+                                      "1000001/s",
+                                      "99999999999999999999/h"};
+
+    (void)state;
+    check_rate("0", 0, "0");
+    check_rate("1/s", 3600000, "1/s");
+    check_rate("2/S", 7200000, "2/s");
+    check_rate("90/m", 5400000, "90/m");
+    check_rate("60/m", 3600000, "1/s");
+    check_rate("100/h", 100000, "100/h");
+    check_rate("0.5/s", 1800000, "30/m");
+    check_rate("0.001/h", 1, "0.001/h");
+    check_rate("1000000/s", CONF_RATE_MAX, "1000000/s");
+    for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
+        check_rate(bad[i], -1, NULL);
+}
+
+static void
 check_seconds(const char *text, int64_t want)
 {
     int64_t got = -7;
@@ -440,7 +487,8 @@ main(void)
         cmocka_unit_test(test_no_arguments), cmocka_unit_test(test_long_error),
         cmocka_unit_test(test_help),         cmocka_unit_test(test_version),
         cmocka_unit_test(test_print_config), cmocka_unit_test(test_sizes),
-        cmocka_unit_test(test_seconds),      cmocka_unit_test(test_choice),
+        cmocka_unit_test(test_rates),        cmocka_unit_test(test_seconds),
+        cmocka_unit_test(test_choice),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
