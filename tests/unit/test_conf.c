@@ -3,6 +3,7 @@
 // Every parse runs in a child, for a usage error ends the process; the child
 // prints what it got.
 #include "common/conf.h"
+#include "common/conf_value.h"
 
 #include <errno.h>
 #include <inttypes.h>
