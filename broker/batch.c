@@ -189,10 +189,7 @@ wake_line(struct broker *broker, struct batch *batch,
     HASH_FIND(hh, batch->flows, &row->origin, sizeof(row->origin), flow);
     if (!flow)
         return; // the scan finds it
-    if (!flow->is_refilling)
-        flow_rewind(flow, row->seq);
-    else if (row->seq < flow->rewind_seq)
-        flow->rewind_seq = row->seq;
+    flow_rewind(flow, row->seq);
 }
 
 void

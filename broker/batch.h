@@ -157,6 +157,10 @@ void flow_unfile(struct broker *broker, struct job *job);
 // The scheduler took a job from the flow: it may want more from the store.
 void flow_on_taken(struct broker *broker, struct flow *flow);
 
+// It will wait for long: all but a few of its queued jobs leave the memory, and
+// are read again when it goes on.
+void flow_unload(struct broker *broker, struct flow *flow);
+
 // A job of the flow was freed.
 void flow_on_job_gone(struct broker *broker, struct flow *flow);
 

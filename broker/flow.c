@@ -257,12 +257,36 @@ take_row(struct broker *broker, struct flow *flow, const struct store_job *row)
     return true;
 }
 
-void
-flow_rewind(struct flow *flow, uint64_t seq)
+static void
+rewind_to(struct flow *flow, uint64_t seq)
 {
     if (seq < flow->next_seq)
         flow->next_seq = seq;
     flow->is_end = false;
+}
+
+void
+flow_rewind(struct flow *flow, uint64_t seq)
+{
+    if (!flow->is_refilling)
+        rewind_to(flow, seq);
+    else if (seq < flow->rewind_seq)
+        flow->rewind_seq = seq;
+}
+
+void
+flow_unload(struct broker *broker, struct flow *flow)
+{
+    // From the back. One whose tries are on their way to the store stays.
+    while (flow->queue_len > REFILL_MIN && !flow->queue->prev->retry_is_out) {
+        struct job *job = flow->queue->prev;
+
+        flow_unfile(broker, job);
+        flow_rewind(flow, job_seq(job));
+        flow->jobs_len--;
+        jobs_remove(&broker->jobs, &job);
+    }
+    flow->page = REFILL_MIN;
 }
 
 static void
@@ -306,13 +330,13 @@ on_refilled(struct store_op *op)
     if (refill->len)
         flow->next_seq = refill->jobs[refill->len - 1].seq + 1;
     if (flow->rewind_seq < flow->next_seq)
-        flow_rewind(flow, flow->rewind_seq);
+        rewind_to(flow, flow->rewind_seq);
     flow->rewind_seq = UINT64_MAX;
     name_origin(broker, flow);
     for (size_t i = 0; i < refill->len; i++) {
         if (take_row(broker, flow, &refill->jobs[i]))
             continue;
-        flow_rewind(flow, refill->jobs[i].seq);
+        rewind_to(flow, refill->jobs[i].seq);
         pause_flow(broker, flow);
         break;
     }

@@ -253,6 +253,18 @@ log_change(const struct broker *broker, const struct origin *origin,
         log_outside(LOG_INFO, "host.back", "host=%s", host);
 }
 
+// What waits for it must not fill the memory meanwhile.
+static void
+unload(struct broker *broker, struct origin *origin)
+{
+    struct flow *flow;
+
+    DL_FOREACH2(origin->flows, flow, origin_next)
+    {
+        flow_unload(broker, flow);
+    }
+}
+
 static void
 on_change(struct broker *broker, struct origin *origin,
           enum politeness_change change)
@@ -270,6 +282,8 @@ on_change(struct broker *broker, struct origin *origin,
     if (change == POLITENESS_BACK)
         origin->is_given_up = false;
     log_change(broker, origin, change);
+    if (change != POLITENESS_BACK)
+        unload(broker, origin);
     set_due(broker, origin);
     place_all(broker, origin);
 }

@@ -43,7 +43,8 @@ jobs_find(const struct jobs *jobs, uint64_t id)
 void
 jobs_remove(struct jobs *jobs, struct job **job)
 {
-    if ((*job)->state == JOB_FAILED && (*job)->attempt > jobs->attempts)
+    if (((*job)->state == JOB_FAILED || (*job)->state == JOB_QUEUED) &&
+        (*job)->attempt > jobs->attempts)
         jobs->attempts = (*job)->attempt;
     HASH_DEL(jobs->by_id, *job);
     jobs->len--;

@@ -85,7 +85,7 @@ job_is_suspect(const struct job *job)
 struct jobs {
     struct job *by_id;
     size_t len;
-    // The last attempt of any that failed and is gone. A line that is tried
+    // The last attempt of any that failed or was unloaded. A line that is tried
     // anew goes on from here: workers may still speak of its life before.
     uint32_t attempts;
 };

@@ -374,3 +374,117 @@ def test_another_group_by(pair, polite):
     fleet.client("wait", batch)
     status = fleet.status(batch)
     assert (status["done"], status["failed"]) == (60, 0)
+
+
+# --- The figures that were promised; minutes ---
+
+def other_hosts(count):
+    return [f"127.4.{n // 250}.{n % 250 + 1}" for n in range(count)]
+
+
+def submit(fleet, urls):
+    (batch,) = fleet.client("submit", "-i", "-", stdin="\n".join(urls)).lines
+    return batch
+
+
+def last_answer(origin, has):
+    """Seconds from the first of these requests to the last."""
+    times = [row[0] for row in origin.log(has)]
+    return max(times) - min(times)
+
+
+@pytest.fixture
+def four(new_fleet):
+    def make(*args):
+        fleet = new_fleet()
+        fleet.start_broker(*args)
+        fleet.start_hasher()
+        for _ in range(4):
+            fleet.start_fetcher("--parallel-max", "300")
+        return fleet
+    return make
+
+
+@pytest.mark.slow
+@pytest.mark.plain
+def test_one_of_a_thousand(four, polite):
+    """429 with Retry-After: 30, four fetchers: nobody asks it for 30 s, and
+    the other 999 are done within 5 % of the time without it."""
+    seconds = {}
+    for is_busy in (False, True):
+        hosts, busy = polite(*other_hosts(999)), polite()
+        fleet = four("--parallel-max-host", "1")
+        quick = [f"http://{host}:{hosts.port}/wait/1000/{n}"
+                 for n in range(20) for host in other_hosts(999)]
+        if is_busy:
+            quick[500:500] = [busy.url(f"busy/it/1/429/30/{n}")
+                              for n in range(20)]
+        batch = submit(fleet, quick)
+        fleet.client("wait", batch, seconds=600)
+        assert fleet.status(batch)["failed"] == 0
+        seconds[is_busy] = last_answer(hosts, "wait")
+        fleet.end()
+    check_pause(busy.log("busy"), 30)
+    print(f"others: {seconds[False]:.2f} s alone, {seconds[True]:.2f} s beside")
+    assert seconds[True] <= 1.05 * seconds[False]
+
+
+@pytest.mark.slow
+@pytest.mark.plain
+def test_nine_tenths_at_a_slow_host(four, polite):
+    """The others within 10 % of a run without it; it at its limit at once."""
+    seconds = {}
+    for is_slow in (False, True):
+        hosts, slow = polite(*other_hosts(100)), polite()
+        fleet = four()
+        urls = [f"http://{host}:{hosts.port}/wait/1000/{n}"
+                for n in range(80) for host in other_hosts(100)]
+        if is_slow:
+            urls = [url for n, quick in enumerate(urls)
+                    for url in [*(slow.url(f"wait/5000/{n}/{k}")
+                                  for k in range(9)), quick]]
+        batch = submit(fleet, urls)
+        wait_until(lambda: len(hosts.log()) == 8000, "the others", 600)
+        seconds[is_slow] = last_answer(hosts, "wait")
+        if is_slow:
+            begin = min(row[0] for row in hosts.log())
+            at_once = [row for row in slow.log() if row[0] - begin < 2]
+            assert len(at_once) == 8, "not at its limit from the start"
+        fleet.client("cancel", batch)
+        fleet.end()
+    print(f"others: {seconds[False]:.2f} s alone, {seconds[True]:.2f} s beside")
+    assert seconds[True] <= 1.10 * seconds[False]
+
+
+@contextlib.contextmanager
+def silent_port():
+    """Connections to it are neither made nor refused: its queue is full."""
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.socket())
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(2):
+            sock = stack.enter_context(socket.socket())
+            sock.setblocking(False)
+            sock.connect_ex(listener.getsockname())
+        yield listener.getsockname()[1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["refuses", "silent"])
+def test_ten_thousand_at_a_dead_host(pair, how):
+    """Less than 60 s of one slot, whatever way it is dead."""
+    fleet = pair()
+    with contextlib.ExitStack() as stack:
+        port = stack.enter_context(silent_port()) if how == "silent" \
+            else free_port()
+        urls = [f"http://127.0.0.1:{port}/{n}" for n in range(10000)]
+        records = get(fleet, urls, "--connect-timeout", "4", codes=(1,))
+    slot_s = sum(record["attempts"] for record in records.values()) * 4 \
+        if how == "silent" else sum(
+            record.get("total_us", 0) for record in records.values()) / 1e6
+    down = [record for record in records.values()
+            if record["outcome"] == "host_down"]
+    print(f"{how}: {slot_s:.1f} s of one slot; {len(down)} failed fast")
+    assert slot_s < 60
+    assert len(down) > 9900

@@ -191,6 +191,34 @@ test_given_up(void **state)
     scene_free(scene);
 }
 
+// Who waits for hours holds no memory; and comes back whole, in order.
+static void
+test_waiting_is_unloaded(void **state)
+{
+    struct scene *scene = scene_new(4, 100);
+    struct batch *batch = world_add_batch(scene->world, "a", "sha512", NULL);
+    struct origin *origin;
+
+    (void)state;
+    world_append(scene->world, batch, 3000, 1);
+    for (int i = 0; i < 100; i++) { // its pages grow
+        world_settle(scene->world);
+        (void)finish_leases(scene, &scene->fetcher);
+    }
+    world_settle(scene->world);
+    assert_true(scene->broker->jobs.len > 16);
+    origin = origin_at(scene, 0);
+    end_one(scene, FAIL_HTTP, 429, 3600);
+    (void)finish_leases(scene, &scene->fetcher);
+    world_settle(scene->world);
+    assert_in_range(scene->broker->jobs.len, 1, 16);
+    pass(scene, origin, 3600000);
+    world_close_batch(scene->world, batch);
+    (void)drain(scene);
+    check_drained(scene, 1, 3000);
+    scene_free(scene);
+}
+
 // --- What is remembered ---
 
 static void
@@ -402,6 +430,7 @@ main(void)
         cmocka_unit_test(test_closed_for_all_batches),
         cmocka_unit_test(test_probe_is_lost),
         cmocka_unit_test(test_given_up),
+        cmocka_unit_test(test_waiting_is_unloaded),
         cmocka_unit_test(test_kept_and_forgotten),
         cmocka_unit_test(test_kept_are_bounded),
         cmocka_unit_test(test_domain_is_one_limit),
