@@ -415,8 +415,8 @@ def test_one_of_a_thousand(four, polite):
     for is_busy in (False, True):
         hosts, busy = polite(*other_hosts(999)), polite()
         fleet = four("--parallel-max-host", "1")
-        quick = [f"http://{host}:{hosts.port}/wait/1000/{n}"
-                 for n in range(20) for host in other_hosts(999)]
+        quick = [f"http://{host}:{hosts.port}/wait/3000/{n}"
+                 for n in range(8) for host in other_hosts(999)]
         if is_busy:
             quick[500:500] = [busy.url(f"busy/it/1/429/30/{n}")
                               for n in range(20)]
@@ -438,14 +438,14 @@ def test_nine_tenths_at_a_slow_host(four, polite):
     for is_slow in (False, True):
         hosts, slow = polite(*other_hosts(100)), polite()
         fleet = four()
-        urls = [f"http://{host}:{hosts.port}/wait/1000/{n}"
-                for n in range(80) for host in other_hosts(100)]
+        urls = [f"http://{host}:{hosts.port}/wait/3000/{n}"
+                for n in range(56) for host in other_hosts(100)]
         if is_slow:
             urls = [url for n, quick in enumerate(urls)
                     for url in [*(slow.url(f"wait/5000/{n}/{k}")
                                   for k in range(9)), quick]]
         batch = submit(fleet, urls)
-        wait_until(lambda: len(hosts.log()) == 8000, "the others", 600)
+        wait_until(lambda: len(hosts.log()) == 5600, "the others", 600)
         seconds[is_slow] = last_answer(hosts, "wait")
         if is_slow:
             begin = min(row[0] for row in hosts.log())
