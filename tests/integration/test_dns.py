@@ -7,7 +7,7 @@ import time
 import pytest
 
 from dns_server import REFUSED, SERVFAIL, DnsServer
-from harness import environment, sha512, wait_until
+from harness import PATIENCE, environment, sha512, wait_until
 from test_address_policy import FORBIDDEN, HOME, Watch
 from test_redirects import Site
 
@@ -105,10 +105,10 @@ def test_a_name_is_asked_once(named, dns, site):
 
 def test_ttl(named, dns, site):
     """What is found is kept for its TTL, and an open connection needs none."""
-    dns.ttl = 2
+    dns.ttl = 5 * PATIENCE
     urls = [url_of(site, "host1.test", f"{n}") for n in range(3)]
     assert records_of(named, urls[:1])[urls[0]]["outcome"] == "ok"
-    time.sleep(3)
+    time.sleep(dns.ttl + 1)
     assert records_of(named, urls[1:2])[urls[1]]["outcome"] == "ok"
     assert dns.count("host1.test") == 2, "the connection was still there"
     # This one's answer ends with its connection.
@@ -116,7 +116,7 @@ def test_ttl(named, dns, site):
     records_of(named, [close])
     records_of(named, [close + "&again=1"])
     assert dns.count("host2.test") == 2, "within its TTL"
-    time.sleep(3)
+    time.sleep(dns.ttl + 1)
     records_of(named, [close + "&again=2"])
     assert dns.count("host2.test") == 4
 
