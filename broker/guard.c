@@ -3,6 +3,7 @@
 #include "broker/access.h"
 #include "common/frames.h"
 #include "common/key.h"
+#include "common/limits.h"
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/monitor.h"
@@ -19,8 +20,9 @@
 #include <utlist.h>
 #include <zmq.h>
 
-// Descriptors that are not connections: store, epoll, event and log files.
-#define FILES_RESERVED 128
+// Descriptors that are not connections: store, epoll, event and log files, what
+// --http takes.
+#define FILES_RESERVED (128 + HTTP_FILES_MAX)
 // More open files than any number of endpoints needs; a hard limit of a million
 // would make some kernels' tables large.
 #define FILES_MAX 65536
@@ -477,7 +479,7 @@ guard_new(struct loop *loop, void *zmq, void *socket,
         files.rlim_cur < FILES_RESERVED + 3 * CONNECTIONS_MAX)
         guard->open_max = files.rlim_cur > 2 * FILES_RESERVED
                               ? (size_t)(files.rlim_cur - FILES_RESERVED) / 3
-                              : FILES_RESERVED / 3;
+                              : (size_t)files.rlim_cur / 6;
     err = loop_timer_new(loop, on_tick, guard, &guard->timer);
     if (!err)
         err = watch_monitor(guard, zmq);

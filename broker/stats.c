@@ -155,43 +155,29 @@ put_hosts(const struct broker *broker, struct metrics_page *page)
 
 // --- /metrics: workers and bodies ---
 
-static uint64_t
-used_bytes(const struct sessions *sessions)
+// Of all workers together.
+struct workload {
+    uint64_t slots;         // transfers that fetchers would run at once
+    uint64_t used_bytes;    // that fetchers sent and no hasher took
+    uint64_t backlog_bytes; // of these, what is before hashers
+};
+
+static struct workload
+sum_workload(const struct sessions *sessions)
 {
+    struct workload sum = {0};
     const struct session *it;
-    uint64_t bytes = 0;
 
     DL_FOREACH(sessions->fetchers, it)
     {
-        bytes += it->outstanding;
+        sum.slots += it->is_draining ? 0 : it->capacity;
+        sum.used_bytes += it->outstanding;
     }
-    return bytes;
-}
-
-static uint64_t
-capacity(const struct sessions *sessions)
-{
-    const struct session *it;
-    uint64_t jobs = 0;
-
-    DL_FOREACH(sessions->fetchers, it)
-    {
-        jobs += it->is_draining ? 0 : it->capacity;
-    }
-    return jobs;
-}
-
-static uint64_t
-backlog_bytes(const struct sessions *sessions)
-{
-    const struct session *it;
-    uint64_t bytes = 0;
-
     DL_FOREACH(sessions->hashers, it)
     {
-        bytes += it->backlog;
+        sum.backlog_bytes += it->backlog;
     }
-    return bytes;
+    return sum;
 }
 
 static void
@@ -240,12 +226,13 @@ put_sessions(const struct broker *broker, struct metrics_page *page)
 #undef BY_ROLE
     metrics_gauge(page, "urlsum_broker_fetch_slots",
                   "Transfers that the fetchers would run at once.",
-                  capacity(sessions));
+                  sum_workload(sessions).slots);
 }
 
 static void
 put_bodies(const struct broker *broker, struct metrics_page *page)
 {
+    const struct workload workload = sum_workload(&broker->sessions);
     const struct stats *stats = &broker->stats;
 
     metrics_gauge(page, "urlsum_broker_buffer_limit_bytes",
@@ -257,10 +244,10 @@ put_bodies(const struct broker *broker, struct metrics_page *page)
                   broker->sessions.window_given);
     metrics_gauge(page, "urlsum_broker_buffer_used_bytes",
                   "Body bytes that fetchers sent and no hasher has taken.",
-                  used_bytes(&broker->sessions));
+                  workload.used_bytes);
     metrics_gauge(page, "urlsum_broker_hash_backlog_bytes",
                   "Body bytes that were passed to hashers and not taken yet.",
-                  backlog_bytes(&broker->sessions));
+                  workload.backlog_bytes);
     metrics_counter(page, "urlsum_broker_body_messages_total",
                     "Messages with body bytes from fetchers.",
                     &stats->body_messages);

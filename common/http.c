@@ -18,7 +18,7 @@
 #include <utlist.h>
 
 // Connections beyond HTTP_PEERS_MAX for the moment until a cut one is closed.
-#define PEERS_SPARE 16
+#define PEERS_SPARE (HTTP_FILES_MAX - HTTP_PEERS_MAX - 4)
 // Connections that wait to be accepted.
 #define BACKLOG 64
 // How often it is looked whether the loop comes when it should.

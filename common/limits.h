@@ -100,6 +100,9 @@
 // a few probes need one each. One more ends the oldest, so whoever only holds
 // them cannot keep the others out.
 #define HTTP_PEERS_MAX 64
+// Open files that all this may take: those, some that are about to be closed,
+// what listens and watches.
+#define HTTP_FILES_MAX (HTTP_PEERS_MAX + 20)
 // Milliseconds of a connection, its answer included: slow readers and writers
 // end here.
 #define HTTP_PEER_MS 10000

@@ -1,6 +1,7 @@
 #include "fetcher/settings.h"
 
 #include "common/http.h"
+#include "common/limits.h"
 #include "fetcher/address_policy.h"
 #include "fetcher/dns.h"
 #include "fetcher/fetcher.h"
@@ -14,13 +15,14 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-// Descriptors of this process that are not connections.
+// Descriptors of this process that are not connections, nor for --http.
 #define FDS_OTHER 64
 
 static int
 check_files(const struct fetcher_config *config, long *out_connections_max)
 {
-    rlim_t need = (rlim_t)config->parallel_max + FDS_OTHER;
+    rlim_t need = (rlim_t)config->parallel_max + FDS_OTHER +
+                  (config->http ? HTTP_FILES_MAX : 0);
     rlim_t spare;
     struct rlimit limit;
 

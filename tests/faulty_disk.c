@@ -11,7 +11,8 @@
 //   CALLS ERROR NAME [SKIP [COUNT]]
 //
 //   CALLS  write, sync or truncate, or several: write,sync
-//   ERROR  ENOSPC, EIO or EDQUOT; or KILL: the process dies there (SIGKILL)
+//   ERROR  ENOSPC, EIO or EDQUOT; or KILL: the process dies there (SIGKILL); or
+//          HANG: the call waits until the control file is gone, and then works
 //   NAME   how the file's path ends: store.db-wal
 //   SKIP   so many calls that fit are let through first (0)
 //   COUNT  so many fail after that, then none any more (all)
@@ -38,11 +39,12 @@
 #include <unistd.h>
 
 #define RULES_MAX 16
+#define HANG (-1)
 
 enum call { CALL_WRITE = 1, CALL_SYNC = 2, CALL_TRUNCATE = 4 };
 
 struct rule {
-    int calls, error; // error 0: KILL
+    int calls, error; // error 0: KILL; or HANG
     char name[256];
     uint64_t skip, count;
 };
@@ -58,6 +60,7 @@ static int
 number_of_error(const char *name)
 {
     return strcmp(name, "KILL") == 0     ? 0
+           : strcmp(name, "HANG") == 0   ? HANG
            : strcmp(name, "ENOSPC") == 0 ? ENOSPC
            : strcmp(name, "EDQUOT") == 0 ? EDQUOT
                                          : EIO;
@@ -148,6 +151,11 @@ fails(enum call call, int fd)
         break;
     }
     (void)pthread_mutex_unlock(&faults.lock);
+    if (is_fault && old == HANG) { // other threads' calls go on meanwhile
+        while (access(path, F_OK) == 0)
+            (void)usleep(10000);
+        return false;
+    }
     errno = old;
     return is_fault;
 }

@@ -11,7 +11,7 @@ import pytest
 
 from harness import (BUILD, GIVE_UP_S, PATIENCE, environment, free_port,
                      started_client, urlsum, wait_until)
-from disks import SmallDisk, needs_root
+from disks import FaultyDisk, SmallDisk, needs_root, needs_shim
 from pages import address, get, metric
 
 DAEMONS = ["urlsum-broker", "urlsum-fetcher", "urlsum-hasher"]
@@ -142,6 +142,26 @@ def test_store_refuses(disk, new_fleet, tmp_path):
         assert metric(where, "urlsum_broker_store_refuses") == 0
     fleet.end()
     fleet.programs.clear()
+
+
+@needs_shim
+def test_store_hangs(new_fleet, tmp_path):
+    """A disk that neither writes nor fails: nobody is told of an error, so the
+    time tells."""
+    disk = FaultyDisk(tmp_path)
+    where = address()
+    fleet = new_fleet()
+    fleet.start_broker("--http", where, env=disk.environment)
+    assert becomes(where, 0) == "ready\n"
+    disk.fail("sync HANG .db-wal")
+    with started_client("submit", "-i", os.devnull,
+                        broker=fleet.endpoints["client"]) as client:
+        assert "has not answered for" in becomes(where, 1)
+        assert metric(where, "urlsum_broker_store_busy_seconds") > 15
+        assert health(where, "--live") == "live\n"
+        disk.work()
+        assert client.wait(GIVE_UP_S) == 0
+    assert becomes(where, 0) == "ready\n"
 
 
 # --- Addresses ---
