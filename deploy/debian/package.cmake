@@ -64,7 +64,7 @@ function(debian_package name purge)
 endfunction()
 
 # The store is where StateDirectory of a dynamic user has it.
-debian_package(urlsum-broker "rm -rf /var/lib/urlsum-broker /var/lib/private/urlsum-broker"
+debian_package(urlsum-broker "rm -rf /var/lib/urlsum /var/lib/private/urlsum"
                urlsum-broker.service)
 debian_package(urlsum-worker "" urlsum-fetcher.service urlsum-hasher@.service)
 debian_package(urlsum "")

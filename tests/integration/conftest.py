@@ -22,6 +22,8 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "slow: takes minutes; needs --slow")
     config.addinivalue_line(
         "markers", "plain: means nothing, or takes too long, with sanitizers")
+    config.addinivalue_line(
+        "markers", "alone: takes the whole machine; run after all others")
 
 
 def pytest_collection_modifyitems(config, items):

@@ -29,6 +29,24 @@ def decode(packet, at):
     return ".".join(labels).lower(), at + 1
 
 
+def bind_both(address):
+    """A port that is free for UDP and for TCP."""
+    for _ in range(100):
+        udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        udp.bind((address, 0))
+        tcp = socket.socket()
+        tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            tcp.bind(udp.getsockname())
+        except OSError: # somebody's connection has it
+            udp.close()
+            tcp.close()
+            continue
+        tcp.listen()
+        return udp, tcp
+    raise OSError("no port is free for both")
+
+
 class DnsServer:
     def __init__(self, names=None, address="127.0.0.1"):
         self.names = dict(names or {})
@@ -40,13 +58,8 @@ class DnsServer:
         self.is_truncated = False # answers by UDP are too long
         self.asked = collections.Counter() # (name, type)
         self.by_tcp = 0
-        self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.udp.bind((address, 0))
+        self.udp, self.tcp = bind_both(address)
         self.where = "%s:%d" % self.udp.getsockname()
-        self.tcp = socket.socket()
-        self.tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.tcp.bind(self.udp.getsockname())
-        self.tcp.listen()
         self.is_over = False
         self.threads = [threading.Thread(target=self.serve_udp),
                         threading.Thread(target=self.serve_tcp)]

@@ -54,6 +54,9 @@ SCENES = {
     "NONE:CANCELLED": Scene(after=CANCELLED, lines=40, fetch="none",
                             cancel="NONE:LOADED"),
     "QUEUED:LEASED": Scene(),
+    # More than one fetcher can have in hand before the host is parked.
+    "QUEUED:GIVEN_UP": Scene(after=Record("host_down", 0), lines=24,
+                             fetch="connect"),
     "QUEUED:CANCELLED": Scene(after=CANCELLED, fetch="none",
                               cancel="NONE:LOADED"),
     "LEASED:FETCHED": Scene(),
@@ -314,6 +317,7 @@ class Play:
             bind += [f"--{role}-bind", endpoint]
         self.broker = self.fleet.start(name, *bind, "--store",
                                        self.fleet.store, "--ttl", "2",
+                                       "--give-up-host", "1",
                                        "--log-level", "debug", env=env)
         self.broker.wait_event("broker.ready")
         self.context = zmq.Context()

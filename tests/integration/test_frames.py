@@ -13,7 +13,7 @@ ROLES = ("client", "fetcher", "hasher")
 NUMBERS = {"fetcher": 1, "hasher": 2}
 
 
-def hello(role, instance=None, epoch=1, versions=(1, 1), name="stranger"):
+def hello(role, instance=None, epoch=1, versions=(2, 2), name="stranger"):
     instance = instance or random.randrange(1, 1 << 64)
     capacity, algorithms = (4, []) if role == "fetcher" else (0, ["sha512"])
     return pack([1, *versions, NUMBERS[role], name, capacity, algorithms,

@@ -308,6 +308,7 @@ def make_pages(fleet, nginx):
 
 
 @pytest.mark.plain
+@pytest.mark.alone
 def test_a_thousand_hostile_peers(fleet, nginx, real_files):
     make_pages(fleet, nginx)
     calm_s = fetch(fleet, nginx, real_files)
