@@ -149,6 +149,7 @@ def test_no_key(keyed):
     assert re.search(r'address="(127\.0\.0\.1:\d+|unknown)"', line)
 
 
+@pytest.mark.alone
 def test_worker_without_key(keyed):
     worker = keyed.start("urlsum-hasher", "--broker",
                          keyed.endpoints["hasher"], "--threads", "1")
@@ -167,6 +168,7 @@ def test_wrong_broker_key(keyed, keys):
     assert "--broker-key-file" in worker.wait_event("link.handshake")[0]
 
 
+@pytest.mark.alone
 def test_broker_without_keys(fleet, keys):
     """Those who bring keys to a broker that has none are told so."""
     got = fleet.client("workers", *keys.of("client"), codes=(3,))

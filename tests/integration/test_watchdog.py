@@ -129,6 +129,7 @@ def test_signs_of_life(new_fleet, manager, role):
     program.stop()
 
 
+@pytest.mark.alone
 def test_a_hanging_lane_is_the_hashers(new_fleet, manager):
     """One thread of three hangs: nothing is sent though the main loop turns."""
     program = start(new_fleet(), "hasher", manager.environment())
