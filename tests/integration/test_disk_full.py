@@ -1,5 +1,6 @@
 """The store's disk is full, or fails: nothing is acknowledged that is not
 committed, nothing is lost, and all goes on by itself when there is room."""
+import itertools
 import os
 
 import pytest
@@ -28,11 +29,15 @@ def full_fleet(new_fleet, disk):
     return fleet
 
 
-def first_list(nginx, origin):
-    """Small ones, and some that are still on their way when the room goes."""
+gates = (f"full-{n}" for n in itertools.count()) # one, once open, stays open
+
+
+def first_list(nginx, origin, gate):
+    """Small ones, and some that cannot end before the room is gone: more than
+    may find room in what the log has left."""
     want = small_urls(nginx, 1500)
-    want.update({origin.url(f"slow/100000/{n}/150"): odd.digest(100000, n)
-                 for n in range(24)})
+    want.update({origin.url(f"gate/{gate}/1000/{n}"): odd.digest(1000, n)
+                 for n in range(300)})
     return want
 
 
@@ -52,7 +57,8 @@ def submit(fleet, batch, urls, *args, **more):
 def fill_up(fleet, disk, nginx, origin):
     """Work in progress, then no room. Returns the two lists, and how much of
     the second one was acknowledged."""
-    first, second = first_list(nginx, origin), long_list(nginx)
+    gate = next(gates)
+    first, second = first_list(nginx, origin, gate), long_list(nginx)
     submit(fleet, "first", first)
     wait_until(lambda: fleet.status("first")["done"] >= 100, "some records")
     disk.fill(leave_mib=6)
@@ -60,6 +66,7 @@ def fill_up(fleet, disk, nginx, origin):
     assert "disk" in got.stderr.decode() or "room" in got.stderr.decode()
     fleet.broker.wait_event("store.refused")
     disk.fill()
+    origin.get(f"open/{gate}")
     return first, second, fleet.status("second")["submitted"]
 
 
@@ -147,8 +154,7 @@ def test_stopped_on_full_disk(full_fleet, disk, nginx, origin):
     fleet.broker.stop()
     fleet.start_broker("--grace", "2")
     first, second, _ = fill_up(fleet, disk, nginx, origin)
-    # Whatever had room in the log has been written by now: the slow ones had
-    # none.
+    # Whatever had room in the log has been written by now: some had none.
     wait_until(lambda: fleet.status("first")["fetching"] == 0, "a standstill")
     done = fleet.status("first")["done"]
     assert done < len(first)

@@ -4,6 +4,8 @@
 // operation on a real loop.
 #ifndef TESTS_UNIT_STORE_FIXTURE_H
 #define TESTS_UNIT_STORE_FIXTURE_H
+#include "scratch.h"
+
 #include "broker/store.h"
 #include "common/loop.h"
 
@@ -22,8 +24,8 @@
 struct fixture {
     struct loop *loop;
     struct store *store;
-    char folder[32];
-    char path[64];
+    char folder[64];
+    char path[80];
     char why[256];
     size_t pending;
 };
@@ -43,8 +45,7 @@ set_up(void **state)
 {
     (void)state;
     memset(&f, 0, sizeof(f));
-    (void)snprintf(f.folder, sizeof(f.folder), "/tmp/test_store.XXXXXX");
-    if (!mkdtemp(f.folder))
+    if (scratch_folder(f.folder, sizeof(f.folder)) != 0)
         return -1;
     (void)snprintf(f.path, sizeof(f.path), "%s/store.db", f.folder);
     if (loop_new(&f.loop) != 0)
@@ -56,7 +57,7 @@ static inline int
 tear_down(void **state)
 {
     static const char *const suffixes[] = {"", "-wal", "-journal"};
-    char path[80];
+    char path[96];
 
     (void)state;
     store_close(&f.store);

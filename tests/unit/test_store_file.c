@@ -169,7 +169,7 @@ test_foreign_files_are_refused(void **state)
 static void
 test_folder_and_file_are_private(void **state)
 {
-    char folder[80], path[128];
+    char folder[96], path[160];
     struct stat info;
 
     (void)state;
@@ -251,7 +251,7 @@ test_group_fails_as_one(void **state)
     struct store_results page = {.batch = batch, .max = 9, .bytes_max = 999};
     struct store_create new = {.batch = {.id = "new", .algorithms = "md5"}};
     struct stat log;
-    char path[80];
+    char path[112];
 
     (void)state;
     assert_int_equal(append(batch, 0, 3, 1, NULL), 0);

@@ -316,7 +316,7 @@ static int64_t
 size_of(const char *suffix)
 {
     struct stat info = {.st_size = 0};
-    char path[80];
+    char path[112];
 
     (void)snprintf(path, sizeof(path), "%s%s", f.path, suffix);
     (void)stat(path, &info); // no file: 0

@@ -14,7 +14,7 @@
 static void
 faults(const char *rules)
 {
-    char path[80];
+    char path[96];
     FILE *file;
 
     (void)snprintf(path, sizeof(path), "%s/faults", f.folder);
@@ -155,7 +155,7 @@ static void
 move_fails(const char *rules)
 {
     uint64_t batch = create("b");
-    char path[80];
+    char path[96];
     struct stat log;
 
     faults(rules);
@@ -210,7 +210,7 @@ test_small_records_get_through(void **state)
     struct store_mark look = {.batch = large};
     struct store_finish done[LEN];
     struct stat log;
-    char path[80];
+    char path[96];
 
     (void)state;
     assert_int_equal(append(small, 0, LEN, 1, NULL), 0);
@@ -255,7 +255,7 @@ static void
 test_full_tmpfs(void **state)
 {
     uint64_t batch, len = 0;
-    char options[32] = "size=1m", path[64];
+    char options[32] = "size=1m", path[96];
     int err = 0;
 
     (void)state;
