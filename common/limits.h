@@ -60,6 +60,16 @@
 // Threads of one hasher: above any machine's.
 #define HASHER_THREADS_MAX 1024
 
+// --- Fetcher ---
+
+// Bytes of all header lines that answer one request, interim answers and
+// trailers among them. Browsers stop at as much; libcurl stops later or, if it
+// is old, never.
+#define HEADER_BYTES_MAX (256 * 1024)
+// ... and how many: libcurl keeps each, with 100 bytes beside its own, until
+// the handle's next request.
+#define HEADER_LINES_MAX 2000
+
 // --- URLs and batches ---
 
 // Bytes of a URL. Browsers and servers stop far below; libcurl above.

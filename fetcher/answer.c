@@ -25,6 +25,7 @@ void
 answer_reset(struct answer *answer)
 {
     answer->len = 0;
+    answer->last_field = 0;
     memset(answer->values, 0, sizeof(answer->values));
 }
 
@@ -106,6 +107,7 @@ answer_add(struct answer *answer, struct wire_bytes name,
     struct wire_bytes old;
     size_t i;
 
+    answer->last_field = 0;
     for (i = 0; i < ANSWER_FIELD_COUNT; i++) {
         if (name.len == fields[i].len &&
             strncasecmp(name.at, fields[i].name, name.len) == 0)
@@ -113,6 +115,7 @@ answer_add(struct answer *answer, struct wire_bytes name,
     }
     if (i == ANSWER_FIELD_COUNT)
         return;
+    answer->last_field = i + 1;
     old = answer_get(answer, (enum answer_field)i);
     if (old.at && !fields[i].is_list) {
         answer->values[i].is_unclear |=
@@ -123,6 +126,13 @@ answer_add(struct answer *answer, struct wire_bytes name,
         answer->values[i].is_unclear = true;
     if (!answer->values[i].is_unclear)
         keep(answer, &answer->values[i], old, value);
+}
+
+void
+answer_add_folded(struct answer *answer)
+{
+    if (answer->last_field)
+        answer->values[answer->last_field - 1].is_unclear = true;
 }
 
 struct wire_bytes

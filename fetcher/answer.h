@@ -18,6 +18,7 @@
     X(CONTENT_TYPE, "content-type", false)                                     \
     X(CONTENT_RANGE, "content-range", false)                                   \
     X(CONTENT_ENCODING, "content-encoding", true)                              \
+    X(CONTENT_LENGTH, "content-length", true)                                  \
     X(TRANSFER_ENCODING, "transfer-encoding", true)                            \
     X(ACCEPT_RANGES, "accept-ranges", true)                                    \
     X(STORED_ENCODING, "x-goog-stored-content-encoding", true)
@@ -42,6 +43,7 @@ struct answer_value {
 struct answer {
     char *text;
     size_t len, room;
+    size_t last_field; // ... of the table, and one, was in the last line; or 0
     struct answer_value values[ANSWER_FIELD_COUNT];
 };
 
@@ -54,6 +56,10 @@ void answer_reset(struct answer *answer);
 // unclear.
 void answer_add(struct answer *answer, struct wire_bytes name,
                 struct wire_bytes value);
+
+// Takes a line that goes on with the one before (RFC 9112, 5.2): the value of
+// that is unclear now, rather than the half of it.
+void answer_add_folded(struct answer *answer);
 
 // A field's value: at == NULL when the answer has none; an empty one when it is
 // unclear. Borrowed until the next call that changes the answer.

@@ -10,6 +10,9 @@
 
 // Rounds of libcurl's immediate work a turn, so that the rest has its turn too.
 #define ROUNDS_A_TURN 4
+// What a server sent unasked is thrown away in such pieces, and not for ever.
+#define UNASKED_BYTES (1024 * 1024)
+#define UNASKED_RECVS 64
 
 struct watch {
     uv_poll_t poll;
@@ -17,6 +20,7 @@ struct watch {
     curl_socket_t fd;
     bool is_ours;   // opened by open_socket(): close_socket() will tell its end
     bool is_polled; // poll is initialised
+    bool is_idle;   // between two requests, of which each has one answer
     int wanted;     // by libcurl now, UV_READABLE and so on
     int watched;    // by libuv
 };
@@ -83,6 +87,40 @@ close_watch(struct watch *watch)
         free(watch);
 }
 
+// libcurl would take what a server sends unasked for the answer to its next
+// request on the connection. So that ends, and libcurl, which looks before it
+// uses it again, finds nothing more to read there.
+static void
+hang_up(curl_socket_t fd)
+{
+    (void)shutdown(fd, SHUT_RDWR);
+    for (int i = 0; i < UNASKED_RECVS; i++) {
+        if (recv(fd, NULL, UNASKED_BYTES, MSG_TRUNC | MSG_DONTWAIT) <= 0)
+            break;
+    }
+}
+
+// A transfer has ended, and its connection waits for the next one's request.
+static void
+look_at_rest(struct multi *multi, CURL *easy)
+{
+    curl_socket_t fd = CURL_SOCKET_BAD;
+    struct watch *watch;
+    long version = 0;
+    char byte;
+
+    (void)curl_easy_getinfo(easy, CURLINFO_HTTP_VERSION, &version);
+    if (version != CURL_HTTP_VERSION_1_0 && version != CURL_HTTP_VERSION_1_1)
+        return; // HTTP/2 has frames of its own to say
+    (void)curl_easy_getinfo(easy, CURLINFO_ACTIVESOCKET, &fd);
+    watch = find_watch(multi, fd);
+    if (!watch || watch->wanted)
+        return;
+    watch->is_idle = true;
+    if (recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0)
+        hang_up(fd);
+}
+
 static void on_poll(uv_poll_t *poll, int status, int events);
 
 // Makes libuv watch for exactly what libcurl wants.
@@ -115,6 +153,8 @@ on_poll(uv_poll_t *poll, int status, int events)
     } else if (!(events & watch->wanted)) {
         // Nobody waits for this socket now, as a paused transfer or an idle
         // connection that its server has closed.
+        if (watch->is_idle)
+            hang_up(fd);
         update_watch(watch);
         return;
     }
@@ -155,6 +195,7 @@ on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket_arg)
         watch->poll.data = watch;
         watch->is_polled = true;
     }
+    watch->is_idle = false;
     watch->wanted = (what & CURL_POLL_IN ? UV_READABLE : 0) |
                     (what & CURL_POLL_OUT ? UV_WRITABLE : 0);
     // Too wide a watch waits until an event nobody wants comes; not so for
@@ -312,6 +353,7 @@ report_done(struct multi *multi)
 
         if (msg->msg != CURLMSG_DONE)
             continue;
+        look_at_rest(multi, easy);
         multi_remove(multi, easy); // msg is gone with it
         multi->done(multi->arg, easy, code);
     }

@@ -80,6 +80,12 @@ outcome(const struct outcome_of *of)
     // no HTTP answer.
     if (code == CURLE_UNSUPPORTED_PROTOCOL && of->is_asked)
         return FAIL_PROTOCOL;
+    // Nor does it take trailers that are no fields,
+    if (code == CURLE_BAD_FUNCTION_ARGUMENT && of->http_status)
+        return FAIL_PROTOCOL;
+    // and a line of more than 100 KiB is more memory than it wants to give.
+    if (code == CURLE_OUT_OF_MEMORY && of->is_in_header)
+        return FAIL_PROTOCOL;
     return fail_of_code(code);
 }
 

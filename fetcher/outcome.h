@@ -11,6 +11,7 @@ struct outcome_of {
     int curl_code;     // CURLcode
     int http_status;   // of the last response; 0: none came
     bool is_asked;     // a request was sent
+    bool is_in_header; // ... and its answer's header has not come to its end
     enum fail stopped; // why we ended it ourselves; FAIL_OK: we did not
 };
 

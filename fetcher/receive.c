@@ -1,6 +1,8 @@
 #include "fetcher/receive.h"
 
+#include "common/limits.h"
 #include "fetcher/fetch_stats.h"
+#include "fetcher/framing.h"
 #include "fetcher/outbox.h"
 #include "fetcher/outcome.h"
 #include "fetcher/transfer.h"
@@ -39,6 +41,7 @@ forget_answer(struct transfer *transfer)
 {
     answer_reset(&transfer->answer);
     transfer->location_len = 0;
+    transfer->is_headed = false;
     transfer->is_declaring = false;
 }
 
@@ -50,6 +53,8 @@ receive_reset(struct transfer *transfer)
     transfer->step = RESUME_GO_ON;
     transfer->expected = UINT64_MAX;
     transfer->discarded = 0;
+    transfer->header_bytes = 0;
+    transfer->header_lines = 0;
     transfer->is_answered = false;
     transfer->stopped = FAIL_OK;
     transfer->code = CURLE_OK;
@@ -102,6 +107,22 @@ on_declaring_field(struct transfer *transfer, struct wire_bytes name,
                           transfer->is_answered);
 }
 
+// Whether the line may be one of a header; stops the transfer if not.
+static bool
+takes_line(struct transfer *transfer, const char *line, size_t len)
+{
+    transfer->header_bytes += len;
+    if (transfer->header_bytes > HEADER_BYTES_MAX)
+        give_up(transfer, FAIL_PROTOCOL, "a header of more than 256 KiB");
+    else if (++transfer->header_lines > HEADER_LINES_MAX)
+        give_up(transfer, FAIL_PROTOCOL, "a header of more than 2000 lines");
+    else if (memchr(line, '\0', len))
+        give_up(transfer, FAIL_PROTOCOL, "a NUL byte in the header");
+    else
+        return true;
+    return false;
+}
+
 size_t
 receive_header(char *line, size_t size, size_t len, void *arg)
 {
@@ -109,12 +130,18 @@ receive_header(char *line, size_t size, size_t len, void *arg)
     struct wire_bytes name, value;
 
     (void)size; // always 1
+    if (!takes_line(transfer, line, len))
+        return 0;
     // Once the answer was looked at only trailers come.
     if (!transfer->is_answered && len > 5 &&
         strncasecmp(line, "HTTP/", 5) == 0) {
         on_status_line(transfer, line, len);
         return len;
     }
+    if (!transfer->is_answered && (*line == ' ' || *line == '\t'))
+        answer_add_folded(&transfer->answer);
+    else if (*line == '\r' || *line == '\n')
+        transfer->is_headed = true;
     if (!answer_split(line, len, &name, &value))
         return len;
     if (transfer->is_declaring)
@@ -165,6 +192,19 @@ want_declared(struct transfer *transfer)
         give_up(transfer, FAIL_INTERNAL, "out of memory");
 }
 
+// Whether it is certain where the answer's body ends; stops the transfer if
+// not.
+static bool
+is_framed(struct transfer *transfer)
+{
+    const char *fault = transfer->is_headed ? framing_fault(&transfer->answer)
+                                            : "its header has no end";
+
+    if (fault)
+        give_up(transfer, FAIL_PROTOCOL, fault);
+    return !fault;
+}
+
 // The body begins with this answer, if it is one that we want.
 static void
 begin_whole(struct transfer *transfer, const struct resume_answer *answer)
@@ -175,7 +215,7 @@ begin_whole(struct transfer *transfer, const struct resume_answer *answer)
 
     transfer->stopped =
         outcome(&(struct outcome_of){.http_status = answer->status});
-    if (transfer->stopped != FAIL_OK)
+    if (transfer->stopped != FAIL_OK || !is_framed(transfer))
         return;
     if (transfer->set.max_filesize && answer->length != UINT64_MAX &&
         answer->length > transfer->set.max_filesize) {
@@ -203,6 +243,8 @@ judge_partial(struct transfer *transfer, const struct resume_answer *answer)
 {
     const char *why = NULL;
 
+    if (answer->status == 206 && !is_framed(transfer))
+        return;
     transfer->step =
         resume_judge(&transfer->resume, answer, transfer->body.size, &why);
     switch (transfer->step) {
@@ -259,10 +301,16 @@ receive_end(struct transfer *transfer)
     (void)curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
     if (transfer->is_answered || status < 200)
         return; // an interim answer is none
-    if (transfer->code == CURLE_OK || transfer->resume.is_range)
+    transfer->status = (int)status;
+    if (transfer->stopped != FAIL_OK)
+        return; // its header could not be taken
+    if (transfer->code == CURLE_OK && !transfer->is_headed) {
+        // To libcurl the header, and an empty body, end with the connection.
+        transfer->code = CURLE_PARTIAL_FILE;
+        transfer->why = "the connection ended within the header";
+    } else if (transfer->code == CURLE_OK || transfer->resume.is_range) {
         look_at_answer(transfer);
-    else
-        transfer->status = (int)status;
+    }
 }
 
 // --- The body ---
@@ -271,7 +319,9 @@ receive_end(struct transfer *transfer)
 static size_t
 discard(struct transfer *transfer, size_t len)
 {
-    if (transfer->stopped == FAIL_TOO_LARGE)
+    // Where the body ends is not known, or far away.
+    if (transfer->stopped == FAIL_TOO_LARGE ||
+        transfer->stopped == FAIL_PROTOCOL)
         return 0;
     if (transfer->expected != UINT64_MAX && transfer->expected > DISCARD_MAX)
         return 0;

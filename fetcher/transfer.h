@@ -90,6 +90,8 @@ struct transfer {
     struct answer answer; // its answer, until that begins the body
     char *location;       // ... and that one's Location: not terminated
     size_t location_len, location_room;
+    size_t header_bytes, header_lines; // ... with what came before and after
+    bool is_headed;                    // its header is complete
     bool is_declaring;     // ... is one whose declared digests count
     bool is_answered;      // ... was looked at
     int status;            // ... and says so; 200 when its bytes go on; 0: none

@@ -98,12 +98,14 @@ message_of(const struct transfer *transfer, enum fail fail)
                        transfer->status);
         return http; // as curl says it
     }
-    if (fail == FAIL_PROTOCOL && transfer->status == 206)
-        return "a 206 answer, though no range was asked for";
     if (fail == FAIL_TOO_LARGE)
         return "Maximum file size exceeded";
     if (transfer->why)
         return transfer->why;
+    if (fail == FAIL_PROTOCOL && transfer->code == CURLE_OUT_OF_MEMORY)
+        return "a header line that is too long";
+    if (fail == FAIL_PROTOCOL && transfer->status == 206)
+        return "a 206 answer, though no range was asked for";
     if (transfer->error[0])
         return transfer->error;
     return curl_easy_strerror(transfer->code);
@@ -146,6 +148,7 @@ judge(const struct transfer *transfer)
         .curl_code = (int)transfer->code,
         .http_status = transfer->status,
         .is_asked = asked_bytes > 0,
+        .is_in_header = asked_bytes > 0 && !transfer->is_headed,
         .stopped = transfer->stopped,
     });
 }

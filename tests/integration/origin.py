@@ -30,10 +30,12 @@ import functools
 import gzip
 import hashlib
 import json
-import os
+import pathlib
 import random
 import sys
-import threading
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "origin"))
+import until_stdin_ends  # noqa: E402
 
 BLOCK_BYTES = 1 << 20
 ENCODED = gzip.compress(b"as it is on the wire" * 100, mtime=0)
@@ -235,18 +237,5 @@ class Origin:
         return await self.answer(writer, 200, content.encode("ascii"))
 
 
-async def main():
-    server = await asyncio.start_server(Origin().serve, "127.0.0.1", 0,
-                                        backlog=1024)
-    print(f"port={server.sockets[0].getsockname()[1]}", flush=True)
-    await server.serve_forever()
-
-
-def end_with_stdin():
-    sys.stdin.buffer.read()
-    os._exit(0)
-
-
 if __name__ == "__main__":
-    threading.Thread(target=end_with_stdin, daemon=True).start()
-    asyncio.run(main())
+    until_stdin_ends.serve(Origin().serve)

@@ -18,10 +18,12 @@ one free port, prints `port=N` and serves until its stdin ends.
 import asyncio
 import collections
 import json
-import os
+import pathlib
 import sys
-import threading
 import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "origin"))
+import until_stdin_ends  # noqa: E402
 
 # How wrong the clock of our Date headers is.
 SKEW_S = -5 * 3600
@@ -83,23 +85,5 @@ class Origin:
         return 200, [], path.encode("ascii")
 
 
-async def main():
-    origin = Origin()
-    addresses = sys.argv[1:] or ["127.0.0.1"]
-    first = await asyncio.start_server(origin.serve, addresses[0], 0,
-                                       backlog=1024)
-    port = first.sockets[0].getsockname()[1]
-    for address in addresses[1:]:
-        await asyncio.start_server(origin.serve, address, port, backlog=64)
-    print(f"port={port}", flush=True)
-    await first.serve_forever()
-
-
-def end_with_stdin():
-    sys.stdin.buffer.read()
-    os._exit(0)
-
-
 if __name__ == "__main__":
-    threading.Thread(target=end_with_stdin, daemon=True).start()
-    asyncio.run(main())
+    until_stdin_ends.serve(Origin().serve, sys.argv[1:] or ["127.0.0.1"])

@@ -1,6 +1,8 @@
 """Every sin of tests/origin gives the record that stands beside it."""
 import sys
 
+import pytest
+
 import harness
 
 sys.path.insert(0, str(harness.ROOT / "tests" / "origin"))
@@ -23,22 +25,69 @@ def complaints(record, expect):
             yield f"{name}={got} and not {value}"
 
 
-def check(records, base):
-    found = {record["url"]: record for record in records}
+def check(records, sins_of):
+    """sins_of: url -> sin or door."""
+    left = dict(sins_of)
     wrong = []
-    for path, sin in registry.SINS.items():
-        record = found.pop(f"{base}/{path}")
-        wrong += [f"{path}: {what}\n    {record}"
+    for record in records:
+        sin = left.pop(record["url"])
+        wrong += [f"{record['url']}: {what}\n    {record}"
                   for what in complaints(record, sin.expect)]
-    assert not found
+    assert not left
     assert not wrong, "\n".join(wrong)
 
 
-def test_every_sin(mode, sinner):
-    urls = "".join(sinner.url(path) + "\n" for path in registry.SINS)
+def groups():
+    """options -> the sins that are committed with them."""
+    found = {}
+    for sin in registry.SINS.values():
+        found.setdefault(sin.options, []).append(sin)
+    return found
+
+
+@pytest.mark.parametrize("options", groups(), ids=" ".join)
+def test_every_sin(mode, sinner, options):
+    sins_of = {sinner.url(sin.path): sin for sin in groups()[options]}
     done = mode.get("-i", "-", "--format", "jsonl", "--retry", "0",
-                    "--want-digest", stdin=urls, codes=(1,))
-    check(done.records(), sinner.base)
+                    "--want-digest", *options, stdin="\n".join(sins_of),
+                    codes=(1,))
+    check(done.records(), sins_of)
+
+
+@pytest.mark.plain
+def test_floods_take_no_memory(new_fleet, sinner):
+    """A hundred megabytes of header, forty times over: nobody keeps it."""
+    fleet = new_fleet()
+    programs = (fleet.start_broker("--parallel-max-host", "64"),
+                fleet.start_hasher(), fleet.start_fetcher())
+    names = [path for path, sin in registry.SINS.items()
+             if path.startswith("floods/") and not sin.options]
+    urls = [sinner.url(f"{path}?{number}") for path in names
+            for number in range(40)]
+    fleet.client("get", "-i", "-", "--retry", "0", "-q",
+                 stdin="\n".join(urls), codes=(1,))
+    for program in programs:
+        assert program.memory_max_kib() < 48 * 1024, program.name
+
+
+def test_answers_nobody_asked_for(module_fleet, sinner):
+    """What follows an answer is not taken for the next one's."""
+    for how in ("together", "no-body", "blank-lines"):
+        urls = [sinner.url(f"more/{how}/{number}") for number in range(50)]
+        records = module_fleet.client(
+            "get", "--format", "jsonl", "--retry", "0", "-i", "-",
+            stdin="\n".join(urls)).records()
+        for record in records:
+            path = record["url"].removeprefix(sinner.base)
+            content = b"" if how == "no-body" else path.encode()
+            assert record["digests"]["sha512"] == harness.sha512(content)
+    # Also what comes while the connection waits for its next request.
+    for number in range(3):
+        path = f"more/apart/{number}"
+        sums = module_fleet.client("get", sinner.url(path)).sums()
+        assert sums[sinner.url(path)] == harness.sha512(f"/{path}".encode())
+        harness.wait_until(lambda: sinner.stats().get("poison", 0) > number,
+                           "the answer that nobody asked for")
 
 
 def test_server_declares_another_digest(mode, sinner):

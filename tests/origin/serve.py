@@ -4,24 +4,21 @@
 Binds a free port of 127.0.0.1, prints `port=N` and serves until its stdin
 ends. /stats tells, as JSON, how often each path was asked for.
 """
-import asyncio
-import collections
 import json
-import os
 import pathlib
 import sys
-import threading
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import http1  # noqa: E402
 import registry  # noqa: E402
 import sins  # noqa: E402,F401 - registers them
+import until_stdin_ends  # noqa: E402
 
-counts = collections.Counter()
+counts = registry.COUNTS
 
 
 async def dispatch(connection, request):
-    path = request.target.lstrip("/")
+    path, _, _ = request.target.lstrip("/").partition("?")
     if path == "stats":
         content = json.dumps(counts).encode("ascii")
         await connection.answer(200, content)
@@ -52,17 +49,5 @@ async def serve(reader, writer):
         connection.close()
 
 
-async def main():
-    server = await asyncio.start_server(serve, "127.0.0.1", 0, backlog=4096)
-    print(f"port={server.sockets[0].getsockname()[1]}", flush=True)
-    await server.serve_forever()
-
-
-def end_with_stdin():
-    sys.stdin.buffer.read()
-    os._exit(0)
-
-
 if __name__ == "__main__":
-    threading.Thread(target=end_with_stdin, daemon=True).start()
-    asyncio.run(main())
+    until_stdin_ends.serve(serve, backlog=4096)

@@ -105,6 +105,23 @@ test_too_long(void **state)
 }
 
 static void
+test_folded(void **state)
+{
+    struct answer answer = {0};
+
+    (void)state;
+    answer_add_folded(&answer); // of the first line: nothing's
+    take(&answer, "ETag: \"a\"");
+    take(&answer, "Date: x");
+    answer_add_folded(&answer);
+    take(&answer, "X: y");
+    answer_add_folded(&answer); // of a field that is not looked at
+    expect(&answer, ANSWER_DATE, "");
+    expect(&answer, ANSWER_ETAG, "\"a\"");
+    answer_fini(&answer);
+}
+
+static void
 test_is(void **state)
 {
     (void)state;
@@ -117,9 +134,8 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_values),
-        cmocka_unit_test(test_twice),
-        cmocka_unit_test(test_too_long),
+        cmocka_unit_test(test_values),   cmocka_unit_test(test_twice),
+        cmocka_unit_test(test_too_long), cmocka_unit_test(test_folded),
         cmocka_unit_test(test_is),
     };
 

@@ -31,6 +31,22 @@ only_whole_2xx_succeeds(void **state)
     assert_int_equal(of(CURLE_OK, 0), FAIL_HTTP);
 }
 
+// What libcurl calls by other names.
+static void
+strange_headers_break_the_rules(void **state)
+{
+    struct outcome_of it = {.curl_code = CURLE_OUT_OF_MEMORY, .is_asked = true};
+
+    (void)state;
+    assert_int_equal(outcome(&it), FAIL_INTERNAL);
+    it.is_in_header = true;
+    assert_int_equal(outcome(&it), FAIL_PROTOCOL);
+    it = (struct outcome_of){.curl_code = CURLE_BAD_FUNCTION_ARGUMENT};
+    assert_int_equal(outcome(&it), FAIL_INTERNAL);
+    it.http_status = 200;
+    assert_int_equal(outcome(&it), FAIL_PROTOCOL);
+}
+
 // Whatever goes wrong, and with whatever status, is not a success.
 static void
 no_code_but_ok_succeeds(void **state)
@@ -115,6 +131,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(only_whole_2xx_succeeds),
+        cmocka_unit_test(strange_headers_break_the_rules),
         cmocka_unit_test(no_code_but_ok_succeeds),
         cmocka_unit_test(codes_have_their_fails),
         cmocka_unit_test(unsupported_protocol_is_two_things),

@@ -1,2 +1,2 @@
 """Importing this registers every sin."""
-from . import declared, framing, resume, torture  # noqa: F401
+from . import answers, declared, floods, framing, resume, torture  # noqa: F401
