@@ -5,6 +5,7 @@
 #include "fetcher/framing.h"
 #include "fetcher/outbox.h"
 #include "fetcher/outcome.h"
+#include "fetcher/tls.h"
 #include "fetcher/transfer.h"
 
 #include <errno.h>
@@ -42,6 +43,7 @@ forget_answer(struct transfer *transfer)
     answer_reset(&transfer->answer);
     transfer->location_len = 0;
     transfer->is_headed = false;
+    transfer->is_watched = false;
     transfer->is_declaring = false;
 }
 
@@ -123,6 +125,24 @@ takes_line(struct transfer *transfer, const char *line, size_t len)
     return false;
 }
 
+static void
+on_header_end(struct transfer *transfer)
+{
+    long status = 0, version = 0;
+
+    transfer->is_headed = true;
+    if (answer_get(&transfer->answer, ANSWER_CONTENT_LENGTH).at ||
+        answer_get(&transfer->answer, ANSWER_TRANSFER_ENCODING).at)
+        return;
+    (void)curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
+    (void)curl_easy_getinfo(transfer->easy, CURLINFO_HTTP_VERSION, &version);
+    // Else the connection has no end here, and may be of use to others.
+    if (status >= 200 && status != 204 && status != 304 &&
+        (version == CURL_HTTP_VERSION_1_0 || version == CURL_HTTP_VERSION_1_1))
+        transfer->is_watched =
+            tls_watch_end(transfer->easy, &transfer->is_announced);
+}
+
 size_t
 receive_header(char *line, size_t size, size_t len, void *arg)
 {
@@ -141,7 +161,7 @@ receive_header(char *line, size_t size, size_t len, void *arg)
     if (!transfer->is_answered && (*line == ' ' || *line == '\t'))
         answer_add_folded(&transfer->answer);
     else if (*line == '\r' || *line == '\n')
-        transfer->is_headed = true;
+        on_header_end(transfer);
     if (!answer_split(line, len, &name, &value))
         return len;
     if (transfer->is_declaring)
@@ -293,24 +313,41 @@ look_at_answer(struct transfer *transfer)
         begin_whole(transfer, &answer);
 }
 
-void
-receive_end(struct transfer *transfer)
+// An end that libcurl has believed, and we do not.
+static void
+end_cut(struct transfer *transfer, const char *why)
+{
+    transfer->code = CURLE_PARTIAL_FILE;
+    transfer->why = why;
+}
+
+// At the end of an answer without a body, or of none.
+static void
+end_header(struct transfer *transfer)
 {
     long status = 0;
 
     (void)curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
-    if (transfer->is_answered || status < 200)
+    if (status < 200)
         return; // an interim answer is none
     transfer->status = (int)status;
     if (transfer->stopped != FAIL_OK)
         return; // its header could not be taken
-    if (transfer->code == CURLE_OK && !transfer->is_headed) {
-        // To libcurl the header, and an empty body, end with the connection.
-        transfer->code = CURLE_PARTIAL_FILE;
-        transfer->why = "the connection ended within the header";
-    } else if (transfer->code == CURLE_OK || transfer->resume.is_range) {
+    if (transfer->code == CURLE_OK && !transfer->is_headed)
+        end_cut(transfer, "the connection ended within the header");
+    else if (transfer->code == CURLE_OK || transfer->resume.is_range)
         look_at_answer(transfer);
-    }
+}
+
+void
+receive_end(struct transfer *transfer)
+{
+    if (!transfer->is_answered)
+        end_header(transfer);
+    if (transfer->code == CURLE_OK && transfer->stopped == FAIL_OK &&
+        transfer->is_watched && !transfer->is_announced && transfer->is_begun)
+        end_cut(transfer, "the connection ended, and TLS had not (no "
+                          "close_notify): the body may be cut");
 }
 
 // --- The body ---

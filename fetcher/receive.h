@@ -18,8 +18,8 @@ void receive_reset(struct transfer *transfer);
 size_t receive_header(char *line, size_t size, size_t len, void *arg);
 size_t receive_body(char *data, size_t size, size_t len, void *arg);
 
-// Looks at an answer without a body, when the request has ended and it has not
-// been looked at. Leaves one alone that never came.
+// The request has ended: looks at an answer without a body, leaves one alone
+// that never came, and doubts ends that libcurl has believed.
 void receive_end(struct transfer *transfer);
 
 // The body begins anew with the next bytes; nothing of it counts any more.

@@ -415,6 +415,14 @@ is_chunked(const struct transfer *transfer)
         .at;
 }
 
+// An error of reading from the connection, in libcurl's words.
+static bool
+is_connections(const struct transfer *transfer)
+{
+    return strncmp(transfer->error, "Recv failure", 12) == 0 ||
+           strstr(transfer->error, "SSL_read");
+}
+
 static enum resume_end
 end_of(const struct transfer *transfer)
 {
@@ -428,9 +436,10 @@ end_of(const struct transfer *transfer)
 
     if (transfer->code == CURLE_OK)
         return RESUME_END_WELL;
-    // libcurl says the same of a broken connection and of a chunk that is none.
-    if (!has_time ||
-        (transfer->code == CURLE_RECV_ERROR && is_chunked(transfer)))
+    // libcurl has the same code for a broken connection and for a chunk that is
+    // none; its message tells the one, if it does not speak of chunks.
+    if (!has_time || (transfer->code == CURLE_RECV_ERROR &&
+                      is_chunked(transfer) && !is_connections(transfer)))
         return RESUME_END_BROKEN;
     if (transfer->code == CURLE_OPERATION_TIMEDOUT)
         return RESUME_END_CUT; // it stalls

@@ -92,6 +92,8 @@ struct transfer {
     size_t location_len, location_room;
     size_t header_bytes, header_lines; // ... with what came before and after
     bool is_headed;                    // its header is complete
+    bool is_watched;       // TLS has to announce the end of its body
+    bool is_announced;     // ... and did
     bool is_declaring;     // ... is one whose declared digests count
     bool is_answered;      // ... was looked at
     int status;            // ... and says so; 200 when its bytes go on; 0: none

@@ -2,6 +2,7 @@
 
 #include "fetcher/outcome.h"
 #include "fetcher/retry_after.h"
+#include "fetcher/tls.h"
 #include "fetcher/transfer.h"
 
 #include <stdio.h>
@@ -87,6 +88,19 @@ remote_fact(struct transfer *transfer)
     return text_fact(transfer->remote, WIRE_FACT_MAX);
 }
 
+// Why the connection cannot be trusted, and what to do.
+static const char *
+tls_message(const struct transfer *transfer)
+{
+    static _Thread_local char text[WIRE_TEXT_MAX + 1];
+    const char *message = transfer->error[0]
+                              ? transfer->error
+                              : curl_easy_strerror(transfer->code);
+
+    (void)snprintf(text, sizeof(text), "%s%s", message, tls_hint(message));
+    return text;
+}
+
 static const char *
 message_of(const struct transfer *transfer, enum fail fail)
 {
@@ -106,6 +120,8 @@ message_of(const struct transfer *transfer, enum fail fail)
         return "a header line that is too long";
     if (fail == FAIL_PROTOCOL && transfer->status == 206)
         return "a 206 answer, though no range was asked for";
+    if (fail == FAIL_TLS)
+        return tls_message(transfer);
     if (transfer->error[0])
         return transfer->error;
     return curl_easy_strerror(transfer->code);

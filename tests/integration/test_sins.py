@@ -1,4 +1,6 @@
 """Every sin of tests/origin gives the record that stands beside it."""
+import json
+import subprocess
 import sys
 
 import pytest
@@ -50,6 +52,25 @@ def test_every_sin(mode, sinner, options):
     sins_of = {sinner.url(sin.path): sin for sin in groups()[options]}
     done = mode.get("-i", "-", "--format", "jsonl", "--retry", "0",
                     "--want-digest", *options, stdin="\n".join(sins_of),
+                    codes=(1,))
+    check(done.records(), sins_of)
+
+
+@pytest.fixture(scope="module")
+def doors(nginx):
+    """name -> URL of the server whose ports have the sins."""
+    with subprocess.Popen(
+            [sys.executable, "-B", harness.ROOT / "tests/origin/doors.py",
+             nginx.folder], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            text=True) as process:
+        yield json.loads(process.stdout.readline().removeprefix("ports="))
+        process.stdin.close()
+
+
+def test_every_door(mode, doors):
+    sins_of = {doors[name]: door for name, door in registry.DOORS.items()}
+    done = mode.get("-i", "-", "--format", "jsonl", "--retry", "0",
+                    "--connect-timeout", "2", stdin="\n".join(sins_of),
                     codes=(1,))
     check(done.records(), sins_of)
 

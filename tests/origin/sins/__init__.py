@@ -1,2 +1,3 @@
 """Importing this registers every sin."""
-from . import answers, declared, floods, framing, resume, torture  # noqa: F401
+from . import (answers, declared, doors, floods,  # noqa: F401
+               framing, resume, torture)

@@ -1,0 +1,60 @@
+#include "fetcher/tls.h"
+
+#include <openssl/ssl.h>
+#include <stddef.h>
+#include <string.h>
+
+static void
+on_info(const SSL *ssl, int where, int value)
+{
+    bool *is_announced = SSL_get_app_data(ssl);
+
+    if ((where & SSL_CB_READ_ALERT) == SSL_CB_READ_ALERT &&
+        (value & 0xff) == SSL_AD_CLOSE_NOTIFY)
+        *is_announced = true;
+}
+
+bool
+tls_watch_end(CURL *easy, bool *is_announced)
+{
+    const struct curl_tlssessioninfo *session = NULL;
+
+    *is_announced = false;
+    if (curl_easy_getinfo(easy, CURLINFO_TLS_SSL_PTR, &session) != CURLE_OK ||
+        !session || session->backend != CURLSSLBACKEND_OPENSSL ||
+        !session->internals)
+        return false;
+    (void)SSL_set_app_data((SSL *)session->internals, is_announced);
+    SSL_set_info_callback(session->internals, on_info);
+    return true;
+}
+
+const char *
+tls_hint(const char *message)
+{
+    // OpenSSL's words, which hardly change; without them there is no hint.
+    static const struct {
+        const char *words, *hint;
+    } rows[] = {
+        {"certificate has expired", "; its owner must renew it"},
+        {"not yet valid", "; is this machine's clock right?"},
+        {"self-signed certificate", "; --cacert trusts it, or its CA"},
+        {"self signed certificate", "; --cacert trusts it, or its CA"},
+        {"unable to get local issuer", "; --cacert trusts its CA"},
+        {"unable to get issuer", "; --cacert trusts its CA"},
+        {"subject name", "; the certificate is another host's"},
+        {"wrong version number", "; is it TLS that this port speaks?"},
+        {"packet length too long", "; is it TLS that this port speaks?"},
+        {"unsupported protocol", "; its TLS is too old"},
+        {"protocol version", "; its TLS is too old"},
+        {"legacy sigalg", "; its TLS is too old"},
+        {"SSL_ERROR_SYSCALL", "; it hung up in the handshake"},
+        {"unexpected eof", "; it hung up in the handshake"},
+    };
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+        if (strstr(message, rows[i].words))
+            return rows[i].hint;
+    }
+    return "";
+}

@@ -1,0 +1,19 @@
+// tls.h - what of TLS libcurl leaves to its users
+#ifndef FETCHER_TLS_H
+#define FETCHER_TLS_H
+#include <curl/curl.h>
+#include <stdbool.h>
+
+// For a body that the end of its connection ends: sets *is_announced when TLS
+// announces that end (close_notify). Without, anybody on the way may have cut
+// the body, and libcurl with OpenSSL takes it for complete. Call it when the
+// answer's header has come; *is_announced must live as long as the connection.
+// False: there is no TLS, or one that libcurl believes an end of only when it
+// was announced.
+bool tls_watch_end(CURL *easy, bool *is_announced);
+
+// What to do about a failure with this message of libcurl, for people; static;
+// "" when the message says it all.
+const char *tls_hint(const char *message);
+
+#endif
