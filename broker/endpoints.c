@@ -60,6 +60,7 @@ set_up_router(const struct broker *broker, const struct listener *listener,
 
     if (set_int(socket, ZMQ_LINGER, 500) ||
         set_int(socket, ZMQ_ROUTER_MANDATORY, 1) ||
+        set_int(socket, ZMQ_IPV6, endpoint_is_ipv6(listener->endpoint)) ||
         set_int(socket, ZMQ_RCVHWM, listener->received_max) ||
         set_int(socket, ZMQ_SNDHWM, listener->sent_max) ||
         // A peer whose machine is gone loses its connection, and the broker
@@ -202,7 +203,7 @@ endpoints_bind(struct broker *broker, void *zmq, void **out_client)
 
         if (endpoint_resolve(listener->bind, listener->port,
                              listener->endpoint) != 0) {
-            log_error("broker.bind", "endpoint=%s error=\"not an endpoint\"",
+            log_error("broker.bind", "endpoint=%s error=\"" ENDPOINT_FORMS "\"",
                       log_escape(listener->bind, strlen(listener->bind), shown,
                                  sizeof(shown)));
             return 2;

@@ -1,8 +1,11 @@
 #include "client/dial.h"
 
+#include "common/endpoint.h"
+#include "common/limits.h"
 #include "common/monitor.h"
 
 #include <errno.h>
+#include <netdb.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -21,14 +24,34 @@ set_option(void *socket, int option, int value)
     return zmq_setsockopt(socket, option, &value, sizeof(value)) ? -errno : 0;
 }
 
+// Whether only with ZMQ_IPV6 the endpoint is reached: see endpoint_is_ipv6().
 static int
-set_options(void *socket)
+needs_ipv6(const char *endpoint)
+{
+    static const struct addrinfo of_ipv4 = {.ai_family = AF_INET};
+    char host[ENDPOINT_MAX], port[6];
+    struct addrinfo *found = NULL;
+
+    if (endpoint_is_ipv6(endpoint))
+        return 1;
+    if (strncmp(endpoint, "tcp://", 6) != 0 ||
+        endpoint_split(endpoint + 6, PORT_CLIENT, host, port) != 0 ||
+        getaddrinfo(host, NULL, &of_ipv4, &found) == 0) {
+        if (found)
+            freeaddrinfo(found);
+        return 0;
+    }
+    return 1;
+}
+
+static int
+set_options(void *socket, const char *endpoint)
 {
     int64_t reply_bytes_max = REPLY_BYTES_MAX;
     int err = 0;
 
     err = err ? err : set_option(socket, ZMQ_LINGER, 0);
-    err = err ? err : set_option(socket, ZMQ_IPV6, 1);
+    err = err ? err : set_option(socket, ZMQ_IPV6, needs_ipv6(endpoint));
     err = err ? err : set_option(socket, ZMQ_RECONNECT_IVL, 100);
     err = err ? err : set_option(socket, ZMQ_RECONNECT_IVL_MAX, 1000);
     err = err ? err : set_option(socket, ZMQ_HEARTBEAT_IVL, HEARTBEAT_MS);
@@ -71,7 +94,7 @@ dial_open(struct dial *dial, void *zmq, const char *endpoint,
                           .failure = dial->failure};
     if (!dial->socket)
         return -errno;
-    err = set_options(dial->socket);
+    err = set_options(dial->socket, endpoint);
     if (!err)
         err = curve_connect(curve, dial->socket);
     if (!err && strncmp(endpoint, "inproc://", 9) != 0)

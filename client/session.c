@@ -4,6 +4,7 @@
 #include "client/remote.h"
 #include "client/say.h"
 #include "client/signals.h"
+#include "common/endpoint.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -52,9 +53,7 @@ open_all(struct session *session, const struct connection_options *connection,
     }
     err = remote_new(session->zmq, &config, &session->remote);
     if (err == -EINVAL) {
-        say("'%s' is not an endpoint; write tcp://HOST, tcp://HOST:PORT or "
-            "ipc://PATH",
-            config.broker);
+        say("--broker '%s': " ENDPOINT_FORMS, config.broker);
         return EXIT_USAGE;
     }
     return err;

@@ -166,6 +166,12 @@ endpoint_resolve(const char *text, int default_port,
     return err;
 }
 
+bool
+endpoint_is_ipv6(const char *endpoint)
+{
+    return strncmp(endpoint, "tcp://[", 7) == 0;
+}
+
 // True for an address of this machine that no other one can reach.
 static bool
 is_loopback(const char *host)

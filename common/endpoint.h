@@ -27,4 +27,15 @@ int endpoint_split(const char *text, int default_port,
 // interfaces' ("lo"), which may have further addresses.
 bool endpoint_is_local(const char *endpoint);
 
+// Whether a resolved endpoint is an IPv6 address, and so needs ZMQ_IPV6. Not
+// for names by itself: with that option libzmq takes the first IPv6 address of
+// a name and never one of its IPv4 addresses, so that "localhost" would miss a
+// broker at 127.0.0.1.
+bool endpoint_is_ipv6(const char *endpoint);
+
+// What to write instead of an endpoint that endpoint_resolve() refuses.
+#define ENDPOINT_FORMS                                                         \
+    "not an endpoint: write tcp://HOST[:PORT], ipc:// and a path of at most "  \
+    "107 bytes (unix(7)), or inproc://NAME"
+
 #endif

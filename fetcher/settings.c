@@ -1,5 +1,6 @@
 #include "fetcher/settings.h"
 
+#include "common/endpoint.h"
 #include "common/http.h"
 #include "common/limits.h"
 #include "fetcher/address_policy.h"
@@ -124,7 +125,7 @@ settings_read(const struct fetcher_config *config,
 
     if (endpoint_resolve(config->broker, PORT_FETCHER, settings.endpoint) !=
         0) {
-        fprintf(stderr, "urlsum: --broker %s: not an endpoint\n",
+        fprintf(stderr, "urlsum: --broker %s: " ENDPOINT_FORMS "\n",
                 config->broker);
         return 2;
     }

@@ -171,8 +171,7 @@ hasher_run(const struct hasher_config *config, struct role *role)
 
     if (endpoint_resolve(config->broker, PORT_HASHER, hasher.endpoint)) {
         log_error("hasher.setting", "what=broker "
-                                    "why=\"not an endpoint: tcp://host[:port], "
-                                    "ipc://path or inproc://name\"");
+                                    "why=\"" ENDPOINT_FORMS "\"");
         return 2;
     }
     if (make_name(config, name, sizeof(name))) {

@@ -1,6 +1,7 @@
 #include "proto/link_socket.h"
 
 #include "common/curve.h"
+#include "common/endpoint.h"
 
 #include <stdio.h>
 #include <zmq.h>
@@ -30,6 +31,10 @@ set_options(void *socket, const struct link_socket_config *config)
         (err = set_int(socket, ZMQ_RCVHWM, config->recv_messages_max)) ||
         // What may be sent is bounded by credit and jobs, not here.
         (err = set_int(socket, ZMQ_SNDHWM, 0)) ||
+        // A name's families by turns: either may be the one that answers.
+        (err = set_int(socket, ZMQ_IPV6,
+                       config->number % 2 ||
+                           endpoint_is_ipv6(config->endpoint))) ||
         // Nothing is queued for a connection that is not there.
         (err = set_int(socket, ZMQ_IMMEDIATE, 1)) ||
         (err = set_int(socket, ZMQ_TCP_KEEPALIVE, 1)) ||
