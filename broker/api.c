@@ -14,7 +14,8 @@
 #include <string.h>
 #include <utlist.h>
 
-// Unpacked bytes of any other request: they may wait for a minute.
+// Unpacked bytes of a request that is neither a submission nor makes a batch:
+// they may wait for a minute.
 #define REQUEST_BYTES_MAX ((size_t)16 * 1024)
 // How often it is looked for clients that do not read.
 #define UNREAD_CHECK_MS 1000
@@ -329,6 +330,14 @@ request_new(struct api *api, const struct frames *frames)
     return request;
 }
 
+// True for one that may be large, and is over with the store's next commit.
+static bool
+is_for_store(const struct request *request)
+{
+    return request->message->what_case == URLSUM__V1__REQUEST__WHAT_SUBMIT ||
+           request->message->what_case == URLSUM__V1__REQUEST__WHAT_CREATE;
+}
+
 // Why a request is refused before it is run, or NULL.
 static const char *
 check_request(const struct request *request, Urlsum__V1__Error__Code *out_code)
@@ -344,9 +353,8 @@ check_request(const struct request *request, Urlsum__V1__Error__Code *out_code)
     *out_code = URLSUM__V1__ERROR__CODE__TOO_LARGE;
     if (request->client->unanswered > API_UNANSWERED_MAX)
         return "more than 16 requests without an answer";
-    if (request->message->what_case != URLSUM__V1__REQUEST__WHAT_SUBMIT &&
-        request->arena->total > REQUEST_BYTES_MAX)
-        return "a request other than SubmitUrls is small";
+    if (!is_for_store(request) && request->arena->total > REQUEST_BYTES_MAX)
+        return "a request other than SubmitUrls and CreateBatch is small";
     return NULL;
 }
 
@@ -405,7 +413,7 @@ take_request(struct request *request, zmq_msg_t *frame)
         return;
     }
     request->id = request->message->id;
-    if (request->message->what_case == URLSUM__V1__REQUEST__WHAT_SUBMIT) {
+    if (is_for_store(request)) {
         request->bytes = request->arena->total;
         request->api->pending_bytes += request->bytes;
     }

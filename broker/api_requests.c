@@ -1,6 +1,7 @@
 #include "broker/api.h"
 #include "broker/api_private.h"
 #include "broker/batch_message.h"
+#include "broker/batch_options.h"
 #include "broker/state.h"
 #include "common/clock.h"
 #include "common/log.h"
@@ -79,22 +80,6 @@ check_id(const char *id)
     return NULL;
 }
 
-static const char *
-check_options(const Urlsum__V1__BatchOptions *options)
-{
-    if (!options)
-        return NULL;
-    if (options->weight_is_case &&
-        (options->weight < 1 || options->weight > 100))
-        return "weight is 1 to 100";
-#define X(key, field, highest)                                                 \
-    if (options->field##_is_case && (uint64_t)options->field > (highest))      \
-        return #field " is above its limit";
-    WIRE_REQUEST_FIELDS(X)
-#undef X
-    return NULL;
-}
-
 static void
 make_id(char out_id[BATCH_ID_MAX + 1])
 {
@@ -117,7 +102,7 @@ run_create(struct request *request)
     int err = 0;
 
     if (!why)
-        why = check_options(create->options);
+        why = batch_options_complaint(create->options);
     if (!create->n_algorithms)
         err = suite_add(&suite, "sha512", 6);
     for (size_t i = 0; i < create->n_algorithms && !err; i++)
@@ -141,6 +126,8 @@ run_create(struct request *request)
         // Unknown fields are ignored, so they are not kept either: what cannot
         // be read must not come back from the store.
         create->options->base.n_unknown_fields = 0;
+        if (create->options->profile)
+            create->options->profile->base.n_unknown_fields = 0;
         row->options_len =
             urlsum__v1__batch_options__get_packed_size(create->options);
         request->options = malloc(row->options_len + 1);

@@ -6,64 +6,16 @@
 #include "broker/state.h"
 #include "common/log.h"
 #include "common/loop.h"
-#include "urlsum.pb-c.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <utlist.h>
 
-static void *
-noting_alloc(void *arg, size_t size)
+static size_t
+profile_bytes(const struct batch *batch)
 {
-    bool *out_is_full = arg;
-    void *at = malloc(size);
-
-    *out_is_full |= !at;
-    return at;
-}
-
-static void
-plain_free(void *arg, void *at)
-{
-    (void)arg;
-    free(at);
-}
-
-// Returns 0 or -ENOMEM. Options that no broker packed count as none.
-static int
-read_options(struct batch *batch, const void *data, size_t len)
-{
-    bool is_full = false;
-    ProtobufCAllocator allocator = {
-        .alloc = noting_alloc, .free = plain_free, .allocator_data = &is_full};
-    Urlsum__V1__BatchOptions *options =
-        urlsum__v1__batch_options__unpack(&allocator, len, data);
-
-    batch->retry = 3;
-    batch->weight = 1;
-    wire_request_init(&batch->request);
-    if (!options)
-        return is_full ? -ENOMEM : 0;
-    if (options->retry_is_case)
-        batch->retry = options->retry;
-    batch->retries_all = options->retry_all_errors != 0;
-    if (options->weight_is_case && options->weight)
-        batch->weight = options->weight;
-#define COPY(field)                                                            \
-    if (options->field##_is_case)                                              \
-        batch->request.field = (uint64_t)options->field;
-    COPY(max_redirs)
-    COPY(connect_timeout_ms)
-    COPY(speed_limit)
-    COPY(speed_time_s)
-    COPY(max_time_ms)
-    COPY(max_filesize)
-    COPY(no_resume)
-    COPY(want_digest)
-#undef COPY
-    urlsum__v1__batch_options__free_unpacked(options, &allocator);
-    return 0;
+    return batch->options.profile ? batch->options.profile->bytes : 0;
 }
 
 static int
@@ -107,8 +59,11 @@ batch_load(struct broker *broker, const struct store_batch *row,
     }
     batch->suite_name =
         (struct wire_bytes){batch->suite.text, strlen(batch->suite.text)};
-    err = read_options(batch, row->options, row->options_len);
+    err = batch_options_read(row->options, row->options_len, &batch->options);
     if (err)
+        goto out;
+    err = -ENFILE;
+    if (batches->options_bytes + profile_bytes(batch) > OPTIONS_BYTES_MAX)
         goto out;
     err = add_to_tables(batches, batch);
     if (err)
@@ -122,10 +77,13 @@ batch_load(struct broker *broker, const struct store_batch *row,
         batch_mark_unseen(broker, batch);
     DL_APPEND(batches->ring, batch);
     batches->len++;
+    batches->options_bytes += profile_bytes(batch);
 
     *out_batch = batch;
     batch = NULL; // the tables' now
 out:
+    if (batch)
+        batch_profile_free(&batch->options.profile);
     free(batch);
     return err;
 }
@@ -148,6 +106,8 @@ batch_free(struct broker *broker, struct batch *batch)
     HASH_DELETE(hh_id, batches->by_id, batch);
     DL_DELETE(batches->ring, batch);
     batches->len--;
+    batches->options_bytes -= profile_bytes(batch);
+    batch_profile_free(&batch->options.profile);
     free(batch);
 }
 
@@ -159,6 +119,8 @@ batch_retire(struct broker *broker, struct batch *batch)
         return;
     log_info("batch.finished", "batch=%s number=%" PRIu64 " records=%" PRIu64,
              batch->id, batch->number, batch->submitted);
+    if (batch->options.profile)
+        sessions_forget_profile(broker, batch->number);
     batch_free(broker, batch);
 }
 

@@ -7,6 +7,7 @@
 // thread only.
 #ifndef BROKER_BATCH_H
 #define BROKER_BATCH_H
+#include "broker/batch_options.h"
 #include "broker/origin.h"
 #include "broker/place.h"
 #include "broker/store.h"
@@ -72,10 +73,7 @@ struct batch {
     char id[BATCH_ID_MAX + 1];
     struct suite suite;           // its algorithms
     struct wire_bytes suite_name; // their names: suite.text
-    struct wire_request request;
-    uint64_t retry;
-    bool retries_all;
-    uint64_t weight;
+    struct batch_options options;
     bool is_cancelled;
     bool is_finished;   // its last record is committed
     uint64_t landed;    // committed records
@@ -111,6 +109,7 @@ struct batches {
     size_t len;
     struct batch *ring; // next to be served
     size_t flows_len;
+    size_t options_bytes; // of all profiles; see OPTIONS_BYTES_MAX
     struct batch *hungry; // batches with hungry flows, the next one first
     size_t hungry_len;
     struct flow *paused;     // read again later; the first to begin is first
@@ -121,7 +120,8 @@ struct batches {
 };
 
 // Takes a batch's row into memory (or finds it there) and starts looking for
-// its jobs. Returns 0, -ENOMEM, -ENFILE (BATCHES_MAX are there) or -EINVAL (its
+// its jobs. Returns 0, -ENOMEM, -ENFILE (BATCHES_MAX are there,
+// or OPTIONS_BYTES_MAX) or -EINVAL (its
 // algorithms are not of this build; logged).
 int batch_load(struct broker *broker, const struct store_batch *row,
                struct batch **out_batch);

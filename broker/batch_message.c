@@ -46,6 +46,11 @@ batch_message_fill(struct broker *broker, const struct store_batch *row,
     out->algorithms = text->names;
     text->options =
         urlsum__v1__batch_options__unpack(NULL, row->options_len, row->options);
+    // What may be secret is for fetchers alone.
+    if (text->options && text->options->profile) {
+        urlsum__v1__profile__free_unpacked(text->options->profile, NULL);
+        text->options->profile = NULL;
+    }
     out->options = text->options;
     out->id = (char *)row->id;
     out->number = row->batch;

@@ -9,7 +9,7 @@
 
 // Strings of one transfer, each with its end: whatever the wire allows.
 #define TEXT_MAX                                                               \
-    (WIRE_TEXT_MAX + 1 + URL_BYTES_MAX + 1 + 4 * (WIRE_FACT_MAX + 1))
+    (WIRE_TEXT_MAX + 1 + URL_BYTES_MAX + 1 + 5 * (WIRE_FACT_MAX + 1))
 
 struct text {
     char bytes[TEXT_MAX];
@@ -65,6 +65,9 @@ facts_encode(const struct wire_facts *facts, const char *fetcher,
     out.total_us = number(facts->total_us);
     out.resumes = (uint32_t)number(facts->resumes);
     out.unframed = number(facts->unframed) != 0;
+    out.content_encoding = keep_text(&text, &facts->content_encoding);
+    out.decoded = number(facts->decoded) != 0;
+    out.tls_version = (uint32_t)number(facts->tls_version);
     out.fetcher = (char *)fetcher;
     data = malloc(urlsum__v1__facts__get_packed_size(&out) + 1);
     if (!data)

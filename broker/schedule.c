@@ -56,7 +56,7 @@ schedule_run(struct broker *broker)
     while (batches->ring && passed < batches->len) {
         struct batch *batch = batches->ring;
         struct session *fetcher;
-        size_t room, quantum = SCHEDULE_QUANTUM * batch->weight;
+        size_t room, quantum = SCHEDULE_QUANTUM * batch->options.weight;
 
         fetcher = sessions_pick_fetcher(&broker->sessions, &room);
         if (!fetcher)
@@ -97,9 +97,9 @@ schedule_wants_retry(const struct job *job, enum fail outcome, int http_status,
     const struct batch *batch = job->flow->batch;
     uint64_t pause_ms = BACKOFF_FIRST_MS;
 
-    if (!batch->retries_all && !fail_is_soft(outcome, http_status))
+    if (!batch->options.retries_all && !fail_is_soft(outcome, http_status))
         return false;
-    if (job->tries >= batch->retry)
+    if (job->tries >= batch->options.retry)
         return false;
     for (uint32_t i = 0; i < job->tries && pause_ms < BACKOFF_MAX_MS; i++)
         pause_ms *= 2;
@@ -114,4 +114,15 @@ schedule_wants_retry(const struct job *job, enum fail outcome, int http_status,
     }
     *out_due_ms = now_ms + pause_ms;
     return true;
+}
+
+uint64_t
+schedule_any_status(const struct job *job)
+{
+    const struct batch_options *options = &job->flow->batch->options;
+
+    if (options->request.any_status != WIRE_ANY_STATUS_ALL)
+        return options->request.any_status;
+    return job->tries >= options->retry ? WIRE_ANY_STATUS_ALL
+                                        : WIRE_ANY_STATUS_HARD;
 }

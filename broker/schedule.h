@@ -35,4 +35,8 @@ bool schedule_wants_retry(const struct job *job, enum fail outcome,
                           uint64_t now_ms, unsigned *seed,
                           uint64_t *out_due_ms);
 
+// What the job's next attempt is told of any_status: a status that is worth
+// another try is no result yet while there are tries.
+uint64_t schedule_any_status(const struct job *job);
+
 #endif

@@ -5,6 +5,7 @@
 #include "broker/lease.h"
 #include "broker/life.h"
 #include "broker/relay.h"
+#include "broker/schedule.h"
 #include "broker/state.h"
 #include "broker/window.h"
 #include "common/fault.h"
@@ -105,13 +106,20 @@ flush_aborts(struct broker *broker, struct session *session)
 void
 session_send_jobs(struct broker *broker, struct session *fetcher)
 {
+    const struct batch *batch = fetcher->jobs_out_batch;
+    struct wire_request request;
+
     if (!fetcher->jobs_out_len)
         return;
+    request = batch->options.request;
+    request.any_status = fetcher->jobs_out_any_status;
+    if (batch->options.profile)
+        request.profile = session_tell_profile(broker, fetcher, batch);
     // A job that was given up makes room for these: it is to hear of that
     // first, or these would be more than it can hold.
     flush_aborts(broker, fetcher);
-    wire_put_jobs(broker->sessions.buf, &fetcher->jobs_out_batch->request,
-                  fetcher->jobs_out, fetcher->jobs_out_len);
+    wire_put_jobs(broker->sessions.buf, &request, fetcher->jobs_out,
+                  fetcher->jobs_out_len);
     fetcher->jobs_out_len = 0;
     fetcher->jobs_out_bytes = 0;
     session_send(broker, fetcher, NULL);
@@ -120,11 +128,15 @@ session_send_jobs(struct broker *broker, struct session *fetcher)
 void
 session_add_job(struct broker *broker, struct session *fetcher, struct job *job)
 {
+    uint64_t any_status = schedule_any_status(job);
+
     if (fetcher->jobs_out_len == SESSION_BATCH ||
         fetcher->jobs_out_bytes + job->url_len > JOBS_BYTES_MAX ||
-        fetcher->jobs_out_batch != job->flow->batch)
+        fetcher->jobs_out_batch != job->flow->batch ||
+        fetcher->jobs_out_any_status != any_status)
         session_send_jobs(broker, fetcher);
     fetcher->jobs_out_batch = job->flow->batch;
+    fetcher->jobs_out_any_status = any_status;
     fetcher->jobs_out_bytes += job->url_len;
     fetcher->jobs_out[fetcher->jobs_out_len++] =
         (struct wire_job){.job = job->id,
@@ -316,6 +328,7 @@ dispatch(struct broker *broker, struct session *session,
     case WIRE_JOBS:
     case WIRE_HASH:
     case WIRE_CREDIT:
+    case WIRE_PROFILE:
     case WIRE_KIND_COUNT:
         break;
     }

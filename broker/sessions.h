@@ -67,8 +67,11 @@ struct session {
     size_t jobs_out_len;
     size_t jobs_out_bytes; // of URLs
     struct batch *jobs_out_batch;
-    uint64_t lease_due_ms; // before, no lease of it can be over
-    uint64_t granted;      // its window as it is now; unproven: as it would be
+    uint64_t jobs_out_any_status;         // as these are told
+    uint64_t profiles[WIRE_PROFILES_MAX]; // whose are told; 0: nobody's
+    size_t next_profile;                  // the place that is used next
+    uint64_t lease_due_ms;                // before, no lease of it can be over
+    uint64_t granted; // its window as it is now; unproven: as it would be
     uint64_t welcomed, job_window; // as WELCOME said
     uint64_t outstanding; // body bytes it sent that no hasher consumed yet
     uint64_t credit;      // to be sent back
@@ -127,6 +130,9 @@ void sessions_flush(struct broker *broker);
 // does not want.
 void sessions_end_keys(struct broker *broker, enum wire_role role,
                        bool (*stays)(void *arg, const char *key), void *arg);
+
+// The batch is over: fetchers that were told its profile forget it.
+void sessions_forget_profile(struct broker *broker, uint64_t batch);
 
 // Says BYE to all workers: the broker leaves.
 void sessions_say_bye(struct broker *broker);

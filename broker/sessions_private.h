@@ -11,6 +11,11 @@ struct session *session_at(const struct sessions *sessions, enum wire_role role,
                            const zmq_msg_t *address);
 
 // An ERROR to an address that may have no session.
+// Returns the place of the batch's profile at the fetcher, which is told it if
+// it does not know it.
+uint64_t session_tell_profile(struct broker *broker, struct session *fetcher,
+                              const struct batch *batch);
+
 void session_send_error(struct broker *broker, enum wire_role role,
                         const zmq_msg_t *address, enum wire_error code,
                         const char *text);

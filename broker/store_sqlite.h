@@ -44,8 +44,8 @@
     X(BATCH_FLAGS, "UPDATE batch SET closed=?2,cancelled=?3,finished_ms=?4 "   \
                    "WHERE batch=?1")                                           \
     /* No id may hold a '/', so the new one is nobody's. */                    \
-    X(BATCH_REMOVE, "UPDATE batch SET removed=1,id='/'||batch "                \
-                    "WHERE batch=?1")                                          \
+    X(BATCH_REMOVE, "UPDATE batch SET removed=1,id='/'||batch,"                \
+                    "options=zeroblob(length(options)) WHERE batch=?1")        \
     X(BATCH_REMOVED, "SELECT batch FROM batch WHERE removed=1 "                \
                      "ORDER BY batch LIMIT 1")                                 \
     X(BATCH_AGED, "SELECT batch FROM batch WHERE removed=0 AND "               \

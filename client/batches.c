@@ -211,6 +211,16 @@ options_to_json(const Urlsum__V1__BatchOptions *options, struct json *json)
         json_bool(json, "want_digest", options->want_digest);
     if (options->weight_is_case)
         json_u64(json, "weight", options->weight);
+    if (options->any_status_is_case)
+        json_bool(json, "any_status", options->any_status);
+    if (options->insecure_is_case)
+        json_bool(json, "insecure", options->insecure);
+    if (options->ip_version_is_case)
+        json_u64(json, "ip_version", options->ip_version);
+    if (options->http_version_is_case)
+        json_u64(json, "http_version", options->http_version);
+    if (options->compressed_is_case)
+        json_bool(json, "compressed", options->compressed);
     json_close_object(json);
 }
 

@@ -10,6 +10,7 @@
 #include "client/say.h"
 #include "client/session.h"
 #include "client/watch.h"
+#include "client/wishes.h"
 #include "common/clock.h"
 #include "common/log_conf.h"
 
@@ -27,10 +28,12 @@ struct get {
     struct output_options output_options;
     struct list_options list_options;
     struct batch_options batch_options;
+    struct wish_options wish_options;
     struct embed_config embed;
     struct log_config log;
     struct given given;
 
+    struct wishes wishes;
     struct format format;
     char batch[BATCH_ID_MAX + 1];
     bool is_embedded;
@@ -49,6 +52,7 @@ static const struct conf_table tables[] = {
     {connection_options, offsetof(struct get, connection)},
     {curve_options, offsetof(struct get, connection.keys)},
     {batch_options, offsetof(struct get, batch_options)},
+    {wish_options, offsetof(struct get, wish_options)},
     {fetcher_transfer_options, offsetof(struct get, embed.fetcher)},
     {fetcher_embedded_options, offsetof(struct get, embed.fetcher)},
     {broker_schedule_options, offsetof(struct get, embed.broker)},
@@ -158,6 +162,22 @@ open_list(struct get *get, int urls_len, char **urls)
     return 0;
 }
 
+// This process's own fetcher has its User-Agent and CA certificates as any
+// fetcher; a broker's are told the batch's.
+static int
+read_wishes(struct get *get)
+{
+    bool is_remote = !get->is_embedded;
+    bool has_agent = is_remote && options_is_given(&get->given, "user-agent");
+    int code = wishes_read(
+        &get->wish_options, has_agent ? get->embed.fetcher.user_agent : NULL,
+        is_remote ? get->embed.fetcher.cacert : NULL, &get->wishes);
+
+    if (!code && is_remote)
+        wishes_warn(&get->wishes, &get->connection);
+    return code;
+}
+
 // Everything that can be wrong is found before a broker hears of it.
 static int
 prepare(struct get *get, int urls_len, char **urls)
@@ -181,7 +201,9 @@ prepare(struct get *get, int urls_len, char **urls)
         get->is_embedded ? check_embedded_flags(get) : check_broker_flags(get);
     if (err)
         return err;
-    err = open_list(get, urls_len, urls);
+    err = read_wishes(get);
+    if (!err)
+        err = open_list(get, urls_len, urls);
     if (err)
         return err;
     err = output_open(&get->output, get->output_options.output);
@@ -223,6 +245,7 @@ create_batch(struct get *get, struct feed_batch *out_batch)
         return EXIT_INCOMPLETE;
     }
     options_to_batch(&get->given, &get->batch_options, &transfer, &options);
+    wishes_to_batch(&get->given, &get->wish_options, &get->wishes, &options);
     err = batches_create(get->session.remote, get->batch, &get->format,
                          &options, &batch);
     if (err)
@@ -414,6 +437,7 @@ cmd_get(int argc, char **argv)
         exit_code = EXIT_FAILED_URL;
     feed_free(&get.feed);
     list_free(&get.list);
+    wishes_fini(&get.wishes);
     session_close(&get.session);
     conf_fini(&cmd_get_program, &get);
     return exit_code;

@@ -7,6 +7,7 @@
 #include "client/remote.h"
 #include "client/say.h"
 #include "client/session.h"
+#include "client/wishes.h"
 #include "common/clock.h"
 #include "common/log_conf.h"
 
@@ -24,10 +25,12 @@ struct submit {
     struct list_options list_options;
     struct batch_options batch_options;
     struct transfer_options transfer_options;
+    struct wish_options wish_options;
     struct log_config log;
     struct given given;
 
     struct format format;
+    struct wishes wishes;
     char batch[BATCH_ID_MAX + 1];
     struct feed_batch before; // this run
     struct session session;
@@ -61,6 +64,7 @@ static const struct conf_table tables[] = {
     {list_options, offsetof(struct submit, list_options)},
     {batch_options, offsetof(struct submit, batch_options)},
     {transfer_options, offsetof(struct submit, transfer_options)},
+    {wish_options, offsetof(struct submit, wish_options)},
     {connection_options, offsetof(struct submit, connection)},
     {curve_options, offsetof(struct submit, connection.keys)},
     {log_client_options, offsetof(struct submit, log)},
@@ -109,6 +113,12 @@ prepare(struct submit *submit, int urls_len, char **urls)
         say("%s", wrong);
         return EXIT_USAGE;
     }
+    err =
+        wishes_read(&submit->wish_options, submit->transfer_options.user_agent,
+                    submit->transfer_options.cacert, &submit->wishes);
+    if (err)
+        return err;
+    wishes_warn(&submit->wishes, &submit->connection);
     if (list_open(input->items, input->len, (const char *const *)urls,
                   (size_t)urls_len, &submit->list)) {
         say("%s", submit->list ? list_error(submit->list) : "out of memory");
@@ -124,6 +134,15 @@ prepare(struct submit *submit, int urls_len, char **urls)
     return 0;
 }
 
+static void
+fill_options(const struct submit *submit, Urlsum__V1__BatchOptions *out_options)
+{
+    options_to_batch(&submit->given, &submit->batch_options,
+                     &submit->transfer_options, out_options);
+    wishes_to_batch(&submit->given, &submit->wish_options, &submit->wishes,
+                    out_options);
+}
+
 // True when the user asked for something that a batch of that id may
 // contradict.
 static bool
@@ -131,8 +150,7 @@ has_wishes(const struct submit *submit)
 {
     Urlsum__V1__BatchOptions options, none = URLSUM__V1__BATCH_OPTIONS__INIT;
 
-    options_to_batch(&submit->given, &submit->batch_options,
-                     &submit->transfer_options, &options);
+    fill_options(submit, &options);
     return options_is_given(&submit->given, "algorithms") ||
            memcmp(&options, &none, sizeof(none)) != 0;
 }
@@ -150,8 +168,7 @@ find_batch(struct submit *submit)
         err = batches_status(remote, submit->batch, 0, &batch);
     // Without wishes a batch goes on as it was made.
     if (err == -ENOENT || (!err && has_wishes(submit))) {
-        options_to_batch(&submit->given, &submit->batch_options,
-                         &submit->transfer_options, &options);
+        fill_options(submit, &options);
         err = batches_create(remote, submit->batch, &submit->format, &options,
                              &batch);
     }
@@ -282,6 +299,7 @@ cmd_submit(int argc, char **argv)
     say_set_progress(NULL);
     feed_free(&submit.feed);
     list_free(&submit.list);
+    wishes_fini(&submit.wishes);
     session_close(&submit.session);
     conf_fini(&cmd_submit_program, &submit);
     return exit_code;

@@ -140,12 +140,14 @@ put_line(const struct format *format, const ProtobufCBinaryData *url,
     X(content_type)                                                            \
     X(etag)                                                                    \
     X(last_modified)                                                           \
+    X(content_encoding)                                                        \
     X(remote)                                                                  \
     X(fetcher)                                                                 \
     X(hasher)
 #define FACT_NUMBERS(X)                                                        \
     X(curl_code)                                                               \
     X(http_version)                                                            \
+    X(tls_version)                                                             \
     X(redirects)                                                               \
     X(dns_us)                                                                  \
     X(connect_us)                                                              \
@@ -237,6 +239,8 @@ put_jsonl(const struct format *format, const Urlsum__V1__Record *record,
 #undef X
         if (facts->unframed)
             json_bool(&json, "unframed", true);
+        if (facts->decoded)
+            json_bool(&json, "decoded", true);
         put_declared_jsonl(facts, &json);
     }
     json_close_object(&json);
@@ -317,8 +321,8 @@ put_csv(const struct format *format, const Urlsum__V1__Record *record,
         text_printf(out, "%" PRIu64, (uint64_t)facts->name);
     FACT_NUMBERS(X)
 #undef X
-    text_printf(out, ",%s,%s,", facts->unframed ? "true" : "",
-                agreement(facts));
+    text_printf(out, ",%s,%s,%s,", facts->unframed ? "true" : "",
+                facts->decoded ? "true" : "", agreement(facts));
     put_declared_csv(facts, out);
     text_puts(out, "\r\n");
 }
@@ -335,7 +339,7 @@ format_header(const struct format *format, struct text *out)
     FACT_STRINGS(X)
     FACT_NUMBERS(X)
 #undef X
-    text_puts(out, ",unframed,digest_agrees,declared\r\n");
+    text_puts(out, ",unframed,decoded,digest_agrees,declared\r\n");
 }
 
 // --- All ---

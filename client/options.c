@@ -163,6 +163,18 @@ const struct conf_option transfer_options[] = {
      .type = CONF_BOOL,
      .offset = offsetof(struct transfer_options, no_resume),
      .help = "Fetch a body that was cut from its start"},
+    {.name = "cacert",
+     .type = CONF_STRING,
+     .offset = offsetof(struct transfer_options, cacert),
+     .arg = "FILE",
+     .help = "Trust the CA certificates of this PEM file only; it goes with "
+             "the batch"},
+    {.name = "user-agent",
+     .short_flag = 'A',
+     .type = CONF_STRING,
+     .offset = offsetof(struct transfer_options, user_agent),
+     .arg = "NAME",
+     .help = "What the User-Agent header says"},
     {.name = NULL},
 };
 

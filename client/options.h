@@ -58,14 +58,16 @@ struct transfer_options {
     int64_t max_time_ms;
     int64_t max_filesize;
     bool no_resume;
+    const char *cacert;
+    const char *user_agent;
 };
 extern const struct conf_option transfer_options[];
 
 // Which rows the user set, by name; conf_program.on_given fills it by
 // options_note_given().
 struct given {
-    const char *names[64]; // the rows'
-    bool by_flag[64];
+    const char *names[96]; // the rows'
+    bool by_flag[96];
     size_t len;
 };
 void options_note_given(struct given *given, const struct conf_option *row,

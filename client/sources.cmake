@@ -6,4 +6,5 @@ set(CLIENT_SOURCES
     client/cmd_workers.c client/commands.c client/dial.c client/embed.c client/feed.c client/format.c
     client/input.c client/json.c client/keypair.c client/list.c client/options.c client/output.c
     client/progress.c client/pull.c client/refusal.c client/remote.c client/say.c
-    client/session.c client/signals.c client/text.c client/waiting.c client/watch.c)
+    client/session.c client/signals.c client/text.c client/waiting.c client/watch.c
+    client/wishes.c)

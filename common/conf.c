@@ -182,7 +182,7 @@ conf_env_name(const struct conf_option *row, char name[CONF_ENV_NAME_MAX])
 
     assert(len < CONF_ENV_NAME_MAX);
     for (size_t i = 0; i < len; i++) {
-        if (name[i] == '-')
+        if (name[i] == '-' || name[i] == '.')
             name[i] = '_';
         else
             name[i] = (char)toupper((unsigned char)name[i]);
@@ -207,6 +207,12 @@ is_chosen_from(const char *choice, const char *text)
     }
 }
 
+static bool
+is_list(const struct conf_option *row)
+{
+    return row->type == CONF_LIST || row->type == CONF_SECRETS;
+}
+
 // Returns 0, -EINVAL or -ENOMEM. A flag's list item is one item, whatever it
 // holds.
 static int
@@ -220,6 +226,7 @@ set_value(struct slot *slot, const char *text, enum source source)
     case CONF_BOOL:
         return conf_parse_bool(text, slot->variable);
     case CONF_STRING:
+    case CONF_SECRET:
         *(const char **)slot->variable = text;
         return 0;
     case CONF_CHOICE:
@@ -228,6 +235,7 @@ set_value(struct slot *slot, const char *text, enum source source)
         *(const char **)slot->variable = text;
         return 0;
     case CONF_LIST:
+    case CONF_SECRETS:
         if (source == FROM_FLAG)
             return list_add(slot->variable, text, strlen(text));
         return list_add_lines(slot->variable, text);
@@ -261,10 +269,12 @@ clear_value(struct slot *slot)
         *(bool *)slot->variable = false;
         break;
     case CONF_STRING:
+    case CONF_SECRET:
     case CONF_CHOICE:
         *(const char **)slot->variable = NULL;
         break;
     case CONF_LIST:
+    case CONF_SECRETS:
         *(struct conf_list *)slot->variable = (struct conf_list){NULL, 0};
         break;
     case CONF_INT:
@@ -301,6 +311,12 @@ set_from_environment(struct parse *parse, struct slot *slot)
     }
 }
 
+static bool
+is_secret(const struct conf_option *row)
+{
+    return row->type == CONF_SECRET || row->type == CONF_SECRETS;
+}
+
 static void
 print_slot(const struct slot *slot)
 {
@@ -311,15 +327,21 @@ print_slot(const struct slot *slot)
     const struct conf_list *list;
     char value[CONF_VALUE_MAX];
 
+    if (is_secret(slot->row) && slot->source != FROM_DEFAULT) {
+        (void)printf("%s= # %s, not shown\n", name, source);
+        return;
+    }
     switch (slot->row->type) {
     case CONF_BOOL:
         text = *(const bool *)slot->variable ? "yes" : "no";
         break;
     case CONF_STRING:
+    case CONF_SECRET:
     case CONF_CHOICE:
         text = *(const char *const *)slot->variable;
         break;
     case CONF_LIST:
+    case CONF_SECRETS:
         list = slot->variable;
         for (size_t i = 0; i < list->len; i++)
             (void)printf("%s=%s # %s\n", name, list->items[i], source);
@@ -424,7 +446,7 @@ option_doc(const struct parse *parse, const struct conf_option *row)
     bool has_default = row->initial && *row->initial && row->type != CONF_BOOL;
 
     if (asprintf(&doc, "%s%s%s%s%s [env: %s]", row->help,
-                 row->type == CONF_LIST ? " [may be repeated]" : "",
+                 is_list(row) ? " [may be repeated]" : "",
                  has_default ? " [default: " : "",
                  has_default ? row->initial : "", has_default ? "]" : "",
                  conf_env_name(row, name)) < 0)
@@ -556,7 +578,7 @@ conf_fini(const struct conf_program *program, void *config)
         for (const struct conf_option *row = t->rows; row->name; row++) {
             void *variable = (char *)config + t->base + row->offset;
 
-            if (row->type == CONF_LIST)
+            if (is_list(row))
                 list_fini(variable);
         }
     }

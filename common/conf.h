@@ -1,6 +1,6 @@
 // conf.h - the option table: one row an option, everything else follows
 //
-// Flags, environment (URLSUM_<NAME>, '-' as '_'), --help, --version and
+// Flags, environment (URLSUM_<NAME>, '-' and '.' as '_'), --help, --version and
 // --print-config all come from the rows; -h and -V are taken. Precedence: flag
 // > environment > initial value; an empty variable is as good as none. Unknown
 // flags, values out of range and unreadable numbers stop the program with exit
@@ -17,6 +17,8 @@ enum conf_type {
     CONF_CHOICE,  // const char *: one of the words of arg ("csv|json")
     CONF_LIST,    // struct conf_list: every occurrence, in order; environment:
                   // separated by newlines
+    CONF_SECRET,  // as STRING, and --print-config does not show it
+    CONF_SECRETS, // as LIST, likewise
     CONF_INT,     // int64_t: lowest..highest
     CONF_SIZE,    // int64_t bytes: 10, 64K, 2M, 1G (1024-based, as curl's)
     CONF_SECONDS, // int64_t milliseconds from seconds, decimals allowed ("2.5")

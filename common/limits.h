@@ -51,6 +51,22 @@
 #define WIRE_FACT_CODE_MAX 65535
 #define WIRE_FACT_TIME_MAX (UINT64_C(1) << 48)
 
+// Profiles (how a batch's requests are made) that a fetcher keeps at a time: of
+// more batches that have one, some are told again.
+#define WIRE_PROFILES_MAX 32
+// Header lines of a profile; entries of its --resolve. Servers take about 100
+// lines.
+#define WIRE_PROFILE_ITEMS_MAX 64
+// Bytes of one header line, and of all together: what servers take.
+#define WIRE_PROFILE_HEADER_BYTES_MAX (8 * 1024)
+#define WIRE_PROFILE_HEADERS_BYTES_MAX (32 * 1024)
+// Bytes of user and password, a proxy's URL, a User-Agent, an entry of
+// --resolve.
+#define WIRE_PROFILE_BYTES_MAX 2048
+// Bytes of CA certificates: some dozens of them. All that a system trusts are
+// 220 KiB, but those a fetcher has anyway.
+#define WIRE_PROFILE_PEM_BYTES_MAX (128 * 1024)
+
 // --- Hasher ---
 
 // Bodies on their way in pieces, a thread: as many as one fetcher can have in
@@ -76,6 +92,9 @@
 #define URL_BYTES_MAX (64 * 1024)
 // Bytes of a batch id (32 hex digits when we make it).
 #define BATCH_ID_MAX 64
+// Bytes of all options of unfinished batches, a broker: those of more batches
+// wait in the store until some have ended.
+#define OPTIONS_BYTES_MAX ((size_t)64 * 1024 * 1024)
 // URLs and bytes of one submission message; larger ones are refused.
 #define SUBMIT_URLS_MAX 4096
 #define SUBMIT_BYTES_MAX (128 * 1024)

@@ -9,6 +9,7 @@
 #include "fetcher/multi.h"
 #include "fetcher/names.h"
 #include "fetcher/outbox.h"
+#include "fetcher/profile.h"
 #include "fetcher/settings.h"
 #include "fetcher/transfer.h"
 #include "fetcher/verdict.h"
@@ -16,6 +17,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <locale.h>
 #include <signal.h>
 #include <stdio.h>
@@ -43,6 +45,7 @@ struct fetcher {
     struct worker_link *link;
     struct curve curve;
     struct multi *multi;
+    struct profiles profiles;
     struct names *names;
     struct chunk_pool *pool;
     struct outbox *outbox;
@@ -135,6 +138,7 @@ put_aside(struct fetcher *fetcher, struct transfer *transfer)
 {
     credit_untake(&fetcher->credit, body_drop(&transfer->body));
     credit_close(&fetcher->credit, &transfer->claim);
+    transfer_end(transfer);
     HASH_DEL(fetcher->in_hand, transfer);
     metrics_set(&fetcher->stats.in_hand, --fetcher->in_hand_len);
     transfer->next_idle = fetcher->idle;
@@ -260,7 +264,7 @@ run_line(struct fetcher *fetcher)
         }
         code = transfer_resume(transfer);
         if (code != CURLE_OK) {
-            multi_remove(fetcher->multi, transfer->easy);
+            multi_remove(transfer->gate.multi, transfer->easy);
             on_done(fetcher, transfer->easy, code);
         }
     }
@@ -281,7 +285,7 @@ take_idle(struct fetcher *fetcher)
 
 static void
 start_job(struct fetcher *fetcher, const struct wire_job *job,
-          const struct wire_request *request)
+          const struct wire_request *request, struct profile *profile)
 {
     struct transfer *transfer = take_idle(fetcher);
 
@@ -294,10 +298,11 @@ start_job(struct fetcher *fetcher, const struct wire_job *job,
     transfer->job = job->job;
     HASH_ADD(hh, fetcher->in_hand, job, sizeof(transfer->job), transfer);
     if (!transfer->hh.tbl || // not added: no memory
-        transfer_start(transfer, job->job, job->attempt, fetcher->url,
-                       request) != 0) {
+        transfer_start(transfer, job->job, job->attempt, fetcher->url, request,
+                       profile) != 0) {
         if (transfer->hh.tbl)
             HASH_DEL(fetcher->in_hand, transfer);
+        transfer_end(transfer);
         transfer->next_idle = fetcher->idle;
         fetcher->idle = transfer;
         answer_failure(fetcher, job, FAIL_INTERNAL, "out of memory");
@@ -320,6 +325,9 @@ on_job(struct fetcher *fetcher, const struct wire_job *job,
        const struct wire_request *request)
 {
     struct transfer *old = find_job(fetcher, job->job);
+    struct profile *profile = request->profile == WIRE_UNSET
+                                  ? NULL
+                                  : fetcher->profiles.places[request->profile];
 
     if (old && old->attempt >= job->attempt) {
         log_warn("fetch.repeated", "job=" LOG_JOB " attempt=%" PRIu32,
@@ -336,8 +344,15 @@ on_job(struct fetcher *fetcher, const struct wire_job *job,
     else if (!job->url.len || memchr(job->url.at, '\0', job->url.len))
         answer_failure(fetcher, job, FAIL_INVALID_URL,
                        "an empty URL, or a NUL byte in it");
+    else if (request->profile != WIRE_UNSET && !profile)
+        answer_failure(fetcher, job, FAIL_INTERNAL,
+                       "the batch's request options are not known here");
+    else if (profile && profile->proxy && !fetcher->settings.takes_proxies)
+        answer_failure(fetcher, job, FAIL_BLOCKED_ADDRESS,
+                       "the batch's --proxy is not taken by a fetcher without "
+                       "--proxy-enforces-policy");
     else
-        start_job(fetcher, job, request);
+        start_job(fetcher, job, request, profile);
 }
 
 // --- The session ---
@@ -369,6 +384,7 @@ on_lost(void *arg)
     if (fetcher->in_hand_len)
         log_warn("fetcher.jobs_dropped", "jobs=%zu", fetcher->in_hand_len);
     drop_all(fetcher);
+    profiles_clear(&fetcher->profiles);
     if (fetcher->is_draining)
         leave(fetcher); // let go, or the broker is gone: nothing to wait for
 }
@@ -402,6 +418,17 @@ on_abort(struct fetcher *fetcher, const struct wire_aborted *item)
 }
 
 static void
+on_profile(struct fetcher *fetcher, const struct wire_message *message)
+{
+    int err = profiles_put(&fetcher->profiles, message->profile.place,
+                           message->profile.profile);
+
+    if (err) // its jobs fail, and come again
+        log_warn("fetcher.no_profile", "place=%" PRIu64 " reason=\"%s\"",
+                 message->profile.place, strerror(-err));
+}
+
+static void
 on_message(void *arg, const struct wire_message *message, zmq_msg_t *body)
 {
     struct fetcher *fetcher = arg;
@@ -415,6 +442,8 @@ on_message(void *arg, const struct wire_message *message, zmq_msg_t *body)
     } else if (message->kind == WIRE_ABORT) {
         for (size_t i = 0; i < message->abort.len; i++)
             on_abort(fetcher, &message->abort.items[i]);
+    } else if (message->kind == WIRE_PROFILE) {
+        on_profile(fetcher, message);
     } else {
         log_warn("fetcher.stray_message", "kind=%s",
                  wire_kind_name(message->kind));
@@ -457,9 +486,10 @@ on_flush(void *arg)
     run_line(fetcher);
     names_turn(fetcher->names);
     multi_turn(fetcher->multi);
+    profiles_turn(&fetcher->profiles);
     give_up(fetcher, body_flush_streams(&fetcher->sink));
     give_up(fetcher, outbox_flush(fetcher->outbox));
-    if (multi_is_due(fetcher->multi))
+    if (multi_is_due(fetcher->multi) || profiles_is_due(&fetcher->profiles))
         loop_again(fetcher->loop);
 }
 
@@ -495,6 +525,16 @@ set_env(struct fetcher *fetcher)
     fetcher->env.names = fetcher->names;
     fetcher->env.return_credit = return_credit;
     fetcher->env.arg = fetcher;
+}
+
+// For a profile that keeps its connections apart.
+static int
+make_multi(void *arg, struct multi **out_multi)
+{
+    struct fetcher *fetcher = arg;
+
+    return multi_new(fetcher->loop, fetcher->settings.apart_connections_max,
+                     on_done, fetcher, out_multi);
 }
 
 static int
@@ -560,6 +600,7 @@ start(struct fetcher *fetcher)
     if (err)
         return err;
     set_env(fetcher);
+    profiles_init(&fetcher->profiles, make_multi, fetcher);
     // A window of nothing until a session begins.
     credit_init(&fetcher->credit, 0, 0);
     err = open_link(fetcher);
@@ -583,6 +624,7 @@ finish(struct fetcher *fetcher)
     role_detach(fetcher->role);
     http_free(&fetcher->http);
     worker_link_free(&fetcher->link);
+    profiles_fini(&fetcher->profiles);
     multi_free(&fetcher->multi);
     names_free(&fetcher->names);
     if (fetcher->loop) {

@@ -2,6 +2,7 @@
 
 #include "fetcher/addresses.h"
 #include "fetcher/names.h"
+#include "fetcher/profile.h"
 #include "fetcher/settings.h"
 
 #include <errno.h>
@@ -37,9 +38,22 @@ url_of(CURL *easy)
 static bool
 is_libcurls(const struct lookup *lookup, const char *url)
 {
+    if (lookup->profile && lookup->profile->proxy)
+        return true;
     return strncasecmp(url, "https:", 6) == 0
                ? lookup->settings->has_https_proxy
                : lookup->settings->has_http_proxy;
+}
+
+// The profile says where the host is.
+static bool
+is_given(const struct lookup *lookup, const struct host *host,
+         struct dns_address addresses[PROFILE_ADDRESSES_MAX],
+         struct resolver_result *out_result)
+{
+    return lookup->profile &&
+           profile_resolve(lookup->profile, host->name, host->port, addresses,
+                           out_result);
 }
 
 // libcurl is about to look the request's host up. Not 0 ends the request.
@@ -47,6 +61,8 @@ static int
 on_resolve(void *state, void *reserved, void *arg)
 {
     struct lookup *lookup = arg;
+    struct dns_address addresses[PROFILE_ADDRESSES_MAX];
+    struct resolver_result result;
     const char *url = url_of(lookup->easy);
     struct host host;
     int err;
@@ -55,7 +71,8 @@ on_resolve(void *state, void *reserved, void *arg)
     if (is_libcurls(lookup, url))
         return 0;
     err = host_init(&host, url);
-    if (err == -EINVAL || (!err && host.is_known)) {
+    if (err == -EINVAL || (!err && host.is_known &&
+                           !is_given(lookup, &host, addresses, &result))) {
         host_fini(&host);
         return 0;
     }
@@ -101,15 +118,40 @@ forget_host(struct lookup *lookup)
     lookup->host = NULL;
 }
 
+// -4 and -6.
+static struct resolver_result
+keep_family(const struct resolver_result *result, const struct profile *profile,
+            struct dns_address kept[DNS_ADDRESSES_MAX])
+{
+    struct resolver_result wanted = *result;
+    uint64_t version = profile ? profile->ip_version : 0;
+
+    if (!version)
+        return wanted;
+    wanted.len = 0;
+    for (size_t i = 0; i < result->len && wanted.len < DNS_ADDRESSES_MAX; i++) {
+        if ((version == 4) == (result->addresses[i].family == AF_INET))
+            kept[wanted.len++] = result->addresses[i];
+    }
+    wanted.addresses = kept;
+    return wanted;
+}
+
 static enum fail
 use_addresses(struct lookup *lookup, const struct resolver_result *result,
               const char **out_why)
 {
     struct curl_slist *list = NULL;
     const char *refusal = "";
-    int err = host_addresses(lookup->host, result, lookup->settings->policy,
+    struct dns_address kept[DNS_ADDRESSES_MAX];
+    struct resolver_result wanted = keep_family(result, lookup->profile, kept);
+    int err = host_addresses(lookup->host, &wanted, lookup->settings->policy,
                              &list, &refusal);
 
+    if (err == -EACCES && !wanted.len && result->len) {
+        *out_why = "the host has no address of the family that is asked for";
+        return FAIL_DNS;
+    }
     if (err == -EACCES) {
         *out_why = refusal;
         return FAIL_BLOCKED_ADDRESS;
@@ -183,6 +225,9 @@ lookup_is_wanted(const struct lookup *lookup)
 enum fail
 lookup_begin(struct lookup *lookup, const char **out_why)
 {
+    struct dns_address addresses[PROFILE_ADDRESSES_MAX];
+    struct resolver_result result;
+
     *out_why = "out of memory";
     lookup->is_wanted = false;
     if (lookup->given >= GIVEN_MAX) {
@@ -193,8 +238,15 @@ lookup_begin(struct lookup *lookup, const char **out_why)
     if (!lookup->host)
         return FAIL_INTERNAL;
     lookup->asked_us = now_us();
-    if (host_init(lookup->host, url_of(lookup->easy)) != 0 ||
-        names_ask(lookup->names, &lookup->wait, lookup->host->name) != 0) {
+    if (host_init(lookup->host, url_of(lookup->easy)) != 0) {
+        forget_host(lookup);
+        return FAIL_INTERNAL;
+    }
+    if (is_given(lookup, lookup->host, addresses, &result)) {
+        on_result(lookup, &result);
+        return FAIL_OK;
+    }
+    if (names_ask(lookup->names, &lookup->wait, lookup->host->name) != 0) {
         forget_host(lookup);
         return FAIL_INTERNAL;
     }

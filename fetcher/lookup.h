@@ -2,10 +2,11 @@
 //
 // libcurl wants addresses only when no open connection serves the request; it
 // says so through a callback, which ends the request before anything was sent.
-// lookup_is_wanted() is true then: the names' resolver is asked, what it finds
-// is handed to libcurl for this handle alone, and the owner adds the same
-// request again. Addresses that are written out need none of it, and neither do
-// hosts that a proxy looks up. Loop thread only.
+// lookup_is_wanted() is true then: the names' resolver is asked, or the
+// profile's --resolve, what it finds is handed to libcurl for this handle
+// alone, and the owner adds the same request again. Addresses that are written
+// out need none of it, and neither do hosts that a proxy looks up. Loop thread
+// only.
 #ifndef FETCHER_LOOKUP_H
 #define FETCHER_LOOKUP_H
 #include "fetcher/resolver.h"
@@ -16,6 +17,7 @@
 
 struct host;
 struct names;
+struct profile;
 struct settings;
 
 // FAIL_OK: the request is to be added again. Otherwise it cannot be, and why is
@@ -27,6 +29,7 @@ struct lookup {
     CURL *easy;
     struct names *names;
     const struct settings *settings;
+    const struct profile *profile; // of the job; NULL: none
     lookup_done_fn *done;
     void *arg;
     bool is_wanted;     // libcurl has ended the request for want of addresses

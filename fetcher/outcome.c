@@ -60,8 +60,10 @@ fail_of_code(CURLcode code)
 }
 
 static enum fail
-fail_of_status(int status)
+fail_of_status(int status, bool is_any_status)
 {
+    if (is_any_status)
+        return FAIL_OK;
     if (status == 206)
         return FAIL_PROTOCOL; // no Range was asked for
     return status >= 200 && status <= 299 ? FAIL_OK : FAIL_HTTP;
@@ -75,7 +77,7 @@ outcome(const struct outcome_of *of)
     if (of->stopped != FAIL_OK)
         return of->stopped;
     if (code == CURLE_OK)
-        return fail_of_status(of->http_status);
+        return fail_of_status(of->http_status, of->is_any_status);
     // libcurl says "unsupported protocol" of HTTP/0.9 as well: bytes that are
     // no HTTP answer.
     if (code == CURLE_UNSUPPORTED_PROTOCOL && of->is_asked)

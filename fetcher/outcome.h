@@ -8,11 +8,12 @@
 #include <stdbool.h>
 
 struct outcome_of {
-    int curl_code;     // CURLcode
-    int http_status;   // of the last response; 0: none came
-    bool is_asked;     // a request was sent
-    bool is_in_header; // ... and its answer's header has not come to its end
-    enum fail stopped; // why we ended it ourselves; FAIL_OK: we did not
+    int curl_code;      // CURLcode
+    int http_status;    // of the last response; 0: none came
+    bool is_asked;      // a request was sent
+    bool is_in_header;  // ... and its answer's header has not come to its end
+    bool is_any_status; // a body is wanted whatever the status says
+    enum fail stopped;  // why we ended it ourselves; FAIL_OK: we did not
 };
 
 // Only a 2xx whose whole body came is a success; 206 was never asked for.

@@ -225,6 +225,44 @@ is_framed(struct transfer *transfer)
     return !fault;
 }
 
+// Whether the body of an answer that is no 2xx is wanted. Where a redirect
+// leads is, and not what it says; a part was not asked for.
+static bool
+is_status_wanted(const struct transfer *transfer, int status)
+{
+    uint64_t any_status = transfer->set.any_status;
+
+    if (any_status == WIRE_UNSET || any_status == WIRE_ANY_STATUS_NO ||
+        status < 200 || status == 206 ||
+        (redirect_is_status(status) && transfer->location_len))
+        return false;
+    return any_status == WIRE_ANY_STATUS_ALL ||
+           !fail_is_soft(FAIL_HTTP, status);
+}
+
+// Makes a decoder if the body is encoded and wanted otherwise. Returns false
+// when that cannot be: the transfer knows then.
+static bool
+begin_decoding(struct transfer *transfer)
+{
+    struct wire_bytes encoding =
+        answer_get(&transfer->answer, ANSWER_CONTENT_ENCODING);
+    int err;
+
+    decoder_free(&transfer->decoder);
+    transfer->skip = 0;
+    if (!transfer->profile || !transfer->profile->is_compressed ||
+        !encoding.at || answer_is(encoding, "identity"))
+        return true;
+    err = decoder_new(encoding, &transfer->decoder);
+    if (err == -ENOMEM)
+        give_up(transfer, FAIL_INTERNAL, "out of memory");
+    else if (err)
+        give_up(transfer, FAIL_PROTOCOL,
+                "a Content-Encoding that --compressed did not ask for");
+    return !err;
+}
+
 // The body begins with this answer, if it is one that we want.
 static void
 begin_whole(struct transfer *transfer, const struct resume_answer *answer)
@@ -233,8 +271,10 @@ begin_whole(struct transfer *transfer, const struct resume_answer *answer)
     struct wire_bytes stored =
         answer_get(&transfer->answer, ANSWER_STORED_ENCODING);
 
+    transfer->is_any_status = is_status_wanted(transfer, answer->status);
     transfer->stopped =
-        outcome(&(struct outcome_of){.http_status = answer->status});
+        outcome(&(struct outcome_of){.http_status = answer->status,
+                                     .is_any_status = transfer->is_any_status});
     if (transfer->stopped != FAIL_OK || !is_framed(transfer))
         return;
     if (transfer->set.max_filesize && answer->length != UINT64_MAX &&
@@ -242,12 +282,17 @@ begin_whole(struct transfer *transfer, const struct resume_answer *answer)
         transfer->stopped = FAIL_TOO_LARGE;
         return;
     }
-    resume_on_whole(&transfer->resume, answer, true);
+    if (!begin_decoding(transfer))
+        return;
+    transfer->is_measured = answer->length != UINT64_MAX;
+    if (transfer->decoder)
+        transfer->expected = UINT64_MAX; // what is told is of encoded bytes
+    resume_on_whole(&transfer->resume, answer, !transfer->decoder);
     if (transfer->set.no_resume)
         transfer->resume.is_possible = false;
     if (transfer->declared)
         digest_fields_mark(
-            transfer->declared, false,
+            transfer->declared, transfer->decoder != NULL,
             stored.at && !answer_is(stored, "identity") &&
                 !answer_get(&transfer->answer, ANSWER_CONTENT_ENCODING).at);
     want_declared(transfer);
@@ -301,6 +346,7 @@ look_at_answer(struct transfer *transfer)
     long status = 0;
 
     transfer->is_answered = true;
+    transfer->tls_version = tls_version(transfer->easy);
     (void)curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
     (void)curl_easy_getinfo(transfer->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T,
                             &length);
@@ -348,6 +394,9 @@ receive_end(struct transfer *transfer)
         transfer->is_watched && !transfer->is_announced && transfer->is_begun)
         end_cut(transfer, "the connection ended, and TLS had not (no "
                           "close_notify): the body may be cut");
+    if (transfer->code == CURLE_OK && transfer->stopped == FAIL_OK &&
+        transfer->decoder && !decoder_is_whole(transfer->decoder))
+        receive_stop(transfer, FAIL_PROTOCOL, "the encoded body breaks off");
 }
 
 // --- The body ---
@@ -383,20 +432,14 @@ fits(struct transfer *transfer, size_t len)
     return true;
 }
 
-size_t
-receive_body(char *data, size_t size, size_t len, void *arg)
+// Takes bytes of the body, all of them. Returns len, or what libcurl is to be
+// told.
+static size_t
+take(struct transfer *transfer, const char *data, size_t len)
 {
-    struct transfer *transfer = arg;
     const struct transfer_env *env = transfer->env;
     uint64_t need;
 
-    (void)size; // always 1
-    if (len == 0)
-        return 0; // libcurl may call so for an empty body; that is success
-    if (!transfer->is_answered)
-        look_at_answer(transfer);
-    if (transfer->stopped != FAIL_OK)
-        return discard(transfer, len);
     if (!fits(transfer, len))
         return 0;
     need = body_need(&transfer->body, len, transfer->expected);
@@ -410,4 +453,53 @@ receive_body(char *data, size_t size, size_t len, void *arg)
         return 0;
     }
     return len;
+}
+
+// libcurl comes with the same bytes again after a pause, and perhaps more:
+// those that the decoder has taken of them are passed over.
+static size_t
+take_decoded(struct transfer *transfer, const char *data, size_t len)
+{
+    struct decoder *decoder = transfer->decoder;
+    size_t at = transfer->skip;
+
+    do {
+        struct wire_bytes out = decoder_peek(decoder);
+        size_t taken = out.len ? take(transfer, out.at, out.len) : 0;
+        size_t used = 0;
+        int err;
+
+        if (taken != out.len) {
+            transfer->skip = taken == CURL_WRITEFUNC_PAUSE ? at : 0;
+            return taken;
+        }
+        decoder_take(decoder);
+        err = decoder_run(decoder, data + at, len - at, &used);
+        at += used;
+        if (err) {
+            give_up(transfer, err == -ENOMEM ? FAIL_INTERNAL : FAIL_PROTOCOL,
+                    err == -ENOMEM ? "out of memory"
+                                   : "the body is not encoded as it says");
+            return 0;
+        }
+    } while (decoder_peek(decoder).len || at < len ||
+             decoder_has_more(decoder));
+    transfer->skip = 0;
+    return len;
+}
+
+size_t
+receive_body(char *data, size_t size, size_t len, void *arg)
+{
+    struct transfer *transfer = arg;
+
+    (void)size; // always 1
+    if (len == 0)
+        return 0; // libcurl may call so for an empty body; that is success
+    if (!transfer->is_answered)
+        look_at_answer(transfer);
+    if (transfer->stopped != FAIL_OK)
+        return discard(transfer, len);
+    return transfer->decoder ? take_decoded(transfer, data, len)
+                             : take(transfer, data, len);
 }

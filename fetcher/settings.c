@@ -20,7 +20,7 @@
 #define FDS_OTHER 64
 
 static int
-check_files(const struct fetcher_config *config, long *out_connections_max)
+check_files(const struct fetcher_config *config, struct settings *settings)
 {
     rlim_t need = (rlim_t)config->parallel_max + FDS_OTHER +
                   (config->http ? HTTP_FILES_MAX : 0);
@@ -52,7 +52,12 @@ check_files(const struct fetcher_config *config, long *out_connections_max)
     spare = limit.rlim_cur - need;
     if (spare > (rlim_t)config->parallel_max)
         spare = (rlim_t)config->parallel_max;
-    *out_connections_max = (long)config->parallel_max + (long)spare;
+    settings->connections_max = (long)config->parallel_max + (long)spare;
+    // What is left beyond those is for profiles, each of which has its own.
+    spare = (limit.rlim_cur - need - spare) / (WIRE_PROFILES_MAX + 1);
+    if (spare > (rlim_t)config->parallel_max)
+        spare = (rlim_t)config->parallel_max;
+    settings->apart_connections_max = spare ? (long)spare : 1;
     return 0;
 }
 
@@ -73,6 +78,8 @@ check_proxies(const struct fetcher_config *config, struct settings *settings)
     bool for_http = is_set("http_proxy") || for_all;
     bool for_https = is_set("https_proxy") || is_set("HTTPS_PROXY") || for_all;
 
+    settings->takes_proxies =
+        config->allows_any_address || config->proxy_enforces_policy;
     settings->has_http_proxy = for_http;
     settings->has_https_proxy = for_https;
     if (config->allows_any_address)
@@ -155,7 +162,7 @@ settings_read(const struct fetcher_config *config,
     }
     code = check_proxies(config, &settings);
     if (!code)
-        code = check_files(config, &settings.connections_max);
+        code = check_files(config, &settings);
     if (!code)
         code = read_policy(config, &settings);
     if (!code)

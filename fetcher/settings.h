@@ -18,6 +18,9 @@ struct settings {
     // enforce the policy in our stead.
     bool has_http_proxy, has_https_proxy;
     bool is_http_proxied, is_https_proxied;
+    bool takes_proxies;         // that a batch names
+    long apart_connections_max; // kept open, of each profile that keeps them
+                                // apart
 };
 
 // Checks what the option table cannot and raises the process's limit of open

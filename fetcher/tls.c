@@ -14,19 +14,48 @@ on_info(const SSL *ssl, int where, int value)
         *is_announced = true;
 }
 
-bool
-tls_watch_end(CURL *easy, bool *is_announced)
+// The connection's, or NULL.
+static SSL *
+ssl_of(CURL *easy)
 {
     const struct curl_tlssessioninfo *session = NULL;
 
-    *is_announced = false;
     if (curl_easy_getinfo(easy, CURLINFO_TLS_SSL_PTR, &session) != CURLE_OK ||
-        !session || session->backend != CURLSSLBACKEND_OPENSSL ||
-        !session->internals)
+        !session || session->backend != CURLSSLBACKEND_OPENSSL)
+        return NULL;
+    return session->internals;
+}
+
+bool
+tls_watch_end(CURL *easy, bool *is_announced)
+{
+    SSL *ssl = ssl_of(easy);
+
+    *is_announced = false;
+    if (!ssl)
         return false;
-    (void)SSL_set_app_data((SSL *)session->internals, is_announced);
-    SSL_set_info_callback(session->internals, on_info);
+    (void)SSL_set_app_data(ssl, is_announced);
+    SSL_set_info_callback(ssl, on_info);
     return true;
+}
+
+unsigned
+tls_version(CURL *easy)
+{
+    const SSL *ssl = ssl_of(easy);
+
+    switch (ssl ? SSL_version(ssl) : 0) {
+    case TLS1_VERSION:
+        return 10;
+    case TLS1_1_VERSION:
+        return 11;
+    case TLS1_2_VERSION:
+        return 12;
+    case TLS1_3_VERSION:
+        return 13;
+    default:
+        return 0;
+    }
 }
 
 const char *

@@ -12,6 +12,10 @@
 // was announced.
 bool tls_watch_end(CURL *easy, bool *is_announced);
 
+// The version that the request's connection speaks: 10, 11, 12, 13; 0: no TLS,
+// or not known. Call it when the answer's header has come.
+unsigned tls_version(CURL *easy);
+
 // What to do about a failure with this message of libcurl, for people; static;
 // "" when the message says it all.
 const char *tls_hint(const char *message);

@@ -4,6 +4,7 @@
 #include "fetcher/address_policy.h"
 #include "fetcher/multi.h"
 #include "fetcher/receive.h"
+#include "fetcher/request.h"
 #include "fetcher/settings.h"
 #include "fetcher/verdict.h"
 
@@ -21,6 +22,14 @@ to_long(uint64_t value)
     return value > LONG_MAX ? LONG_MAX : (long)value;
 }
 
+static bool
+is_family_wanted(const struct profile *profile, const struct sockaddr *address)
+{
+    if (!profile || !profile->ip_version || profile->proxy)
+        return true;
+    return (profile->ip_version == 4) == (address->sa_family == AF_INET);
+}
+
 // Asked before each connection, and for each address of a name: the socket's
 // address decides, however it came about.
 static bool
@@ -29,9 +38,12 @@ may_connect(void *arg, const struct sockaddr *address)
     struct transfer *transfer = arg;
     const char *refusal = NULL;
 
+    // What a batch names as its proxy is looked at like any other address.
     if (!transfer->is_proxied)
         refusal =
             address_policy_refusal(transfer->env->settings->policy, address);
+    if (!refusal && !is_family_wanted(transfer->profile, address))
+        return false;
     if (refusal)
         transfer->refusal = refusal;
     else
@@ -60,7 +72,7 @@ on_looked_up(void *arg, enum fail fail, const char *why)
     struct transfer *transfer = arg;
 
     transfer->error[0] = '\0'; // of the request that had no addresses
-    if (fail == FAIL_OK && multi_add(transfer->env->multi, transfer->easy) == 0)
+    if (fail == FAIL_OK && multi_add(transfer->gate.multi, transfer->easy) == 0)
         return;
     if (fail == FAIL_BLOCKED_ADDRESS)
         stop_refused(transfer, why);
@@ -96,13 +108,13 @@ set_constants(struct transfer *transfer)
     code |= curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, env->buffer_bytes);
     code |= curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
     code |= curl_easy_setopt(easy, CURLOPT_TCP_NODELAY, 1L);
-    code |= curl_easy_setopt(easy, CURLOPT_USERAGENT, env->user_agent);
     code |= curl_easy_setopt(easy, CURLOPT_SHARE, env->share);
     // Where a proxy enforces the policy nothing goes around it.
     if (env->settings->is_http_proxied || env->settings->is_https_proxied)
         code |= curl_easy_setopt(easy, CURLOPT_NOPROXY, "");
     if (env->cacert)
         code |= curl_easy_setopt(easy, CURLOPT_CAINFO, env->cacert);
+    transfer->told_profile = UINT64_MAX; // request.c sets the rest
 #if LIBCURL_VERSION_NUM >= 0x075500
     code |= curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
 #else
@@ -149,6 +161,7 @@ transfer_free(struct transfer **transfer)
     if (!*transfer)
         return;
     (void)body_drop(&(*transfer)->body);
+    transfer_end(*transfer);
     curl_easy_cleanup((*transfer)->easy);
     lookup_fini(&(*transfer)->lookup);
     redirect_home_fini(&(*transfer)->home);
@@ -219,32 +232,15 @@ begin_request(struct transfer *transfer, const char *url)
     transfer->is_connecting = false;
     tell_time_left(transfer);
     if (!url) // the same as before
-        return multi_add(transfer->env->multi, transfer->easy);
+        return multi_add(transfer->gate.multi, transfer->easy);
     transfer->is_proxied = strncasecmp(url, "https:", 6) == 0
                                ? transfer->env->settings->is_https_proxied
                                : transfer->env->settings->is_http_proxied;
+    if (transfer->profile && transfer->profile->proxy)
+        transfer->is_proxied = false; // not the operator's
     if (curl_easy_setopt(transfer->easy, CURLOPT_URL, url) != CURLE_OK)
         return -ENOMEM;
-    return multi_add(transfer->env->multi, transfer->easy);
-}
-
-// The URL's own user and password go with it while it stays at home; a redirect
-// may name its own in its URL.
-static int
-tell_credentials(struct transfer *transfer, bool are_wanted)
-{
-    const struct redirect_home *home = &transfer->home;
-    bool are_given = are_wanted && (home->user || home->password);
-    CURLcode code = CURLE_OK;
-
-    if (are_given == transfer->has_credentials)
-        return 0;
-    code |= curl_easy_setopt(transfer->easy, CURLOPT_USERNAME,
-                             are_given ? home->user : NULL);
-    code |= curl_easy_setopt(transfer->easy, CURLOPT_PASSWORD,
-                             are_given ? home->password : NULL);
-    transfer->has_credentials = are_given || code != CURLE_OK;
-    return code == CURLE_OK ? 0 : -ENOMEM;
+    return multi_add(transfer->gate.multi, transfer->easy);
 }
 
 // The job begins where its URL says, with what that entrusts to its origin.
@@ -253,10 +249,8 @@ go_home(struct transfer *transfer)
 {
     transfer->redirects = 0;
     transfer->is_away = false;
-    if (!transfer->home.host)
-        return 0;
     redirect_home_fini(&transfer->home);
-    return tell_credentials(transfer, false); // its URL has its own
+    return request_tell_credentials(transfer, true);
 }
 
 // What became of its body is of no interest. A part of a body is at the place
@@ -309,7 +303,10 @@ follow_redirect(struct transfer *transfer)
     if (find_next(transfer, &step) != FAIL_OK)
         return false;
     transfer->is_away |= !step.is_home;
-    err = tell_credentials(transfer, !transfer->is_away && !step.names_user);
+    err = request_tell_credentials(transfer,
+                                   !transfer->is_away && !step.names_user);
+    if (!err && transfer->profile)
+        err = request_tell_headers(transfer); // fewer of them, if it is away
     if (!err)
         err = begin_request(transfer, step.url);
     curl_free(step.url);
@@ -323,58 +320,11 @@ follow_redirect(struct transfer *transfer)
 
 // --- Bodies that were cut ---
 
-// A server that knows them may then declare a digest (RFC 9530, RFC 3230).
-static const char *const want_lines[] = {
-    "Want-Repr-Digest: sha-256=10, sha-512=9",
-    "Want-Digest: SHA-256, SHA-512;q=0.9",
-};
-
-static int
-add_line(struct curl_slist **list, const char *line)
-{
-    struct curl_slist *longer = curl_slist_append(*list, line);
-
-    if (longer)
-        *list = longer;
-    return longer ? 0 : -ENOMEM;
-}
-
-// Tells the handle the header lines of the next request beside libcurl's own,
-// and whether it asks for what is missing.
-static int
-tell_headers(struct transfer *transfer)
-{
-    char line[VALIDATOR_BYTES_MAX + 32], range[32];
-    bool is_range = transfer->resume.is_range;
-    struct curl_slist *list = NULL;
-    CURLcode code = CURLE_OK;
-    int err = 0;
-
-    (void)snprintf(line, sizeof(line), "If-Range: %s",
-                   transfer->resume.validator.text);
-    (void)snprintf(range, sizeof(range), "%" PRIu64 "-", transfer->body.size);
-    if (is_range)
-        err = add_line(&list, line);
-    for (size_t i = 0; i < sizeof(want_lines) / sizeof(*want_lines); i++) {
-        if (transfer->set.want_digest && !err)
-            err = add_line(&list, want_lines[i]);
-    }
-    if (list || transfer->headers)
-        code |= curl_easy_setopt(transfer->easy, CURLOPT_HTTPHEADER, list);
-    if (is_range || transfer->has_range)
-        code |= curl_easy_setopt(transfer->easy, CURLOPT_RANGE,
-                                 is_range ? range : NULL);
-    transfer->has_range = is_range;
-    curl_slist_free_all(transfer->headers);
-    transfer->headers = list;
-    return err || code != CURLE_OK ? -ENOMEM : 0;
-}
-
 // The next request of a body that is not complete.
 static bool
 ask_again(struct transfer *transfer, const char *url)
 {
-    int err = tell_headers(transfer);
+    int err = request_tell_headers(transfer);
 
     log_debug("fetch.resume",
               "job=" LOG_JOB " attempt=%" PRIu32 " offset=%" PRIu64
@@ -396,6 +346,7 @@ ask_anew(struct transfer *transfer)
     int err = receive_restart(transfer);
 
     transfer->is_begun = false;
+    decoder_free(&transfer->decoder);
     if (!err)
         err = go_home(transfer);
     if (err) {
@@ -527,7 +478,8 @@ merge_request(struct transfer *transfer, const struct wire_request *request)
 
 int
 transfer_start(struct transfer *transfer, uint64_t job, uint32_t attempt,
-               const char *url, const struct wire_request *request)
+               const char *url, const struct wire_request *request,
+               struct profile *profile)
 {
     transfer->job = job;
     transfer->attempt = attempt;
@@ -535,16 +487,28 @@ transfer_start(struct transfer *transfer, uint64_t job, uint32_t attempt,
     transfer->times = (struct transfer_times){0};
     transfer->requests = 0;
     transfer->is_finished = false;
-    transfer->is_begun = false;
+    transfer->is_begun = transfer->is_any_status = false;
+    transfer->tls_version = 0;
+    transfer->profile = profile_ref(profile);
+    transfer->lookup.profile = profile;
     resume_init(&transfer->resume);
     answer_reset(&transfer->whole);
     free(transfer->first_url);
     transfer->first_url = NULL;
     merge_request(transfer, request);
     tell_settings(transfer);
-    if (go_home(transfer) != 0 || tell_headers(transfer) != 0)
+    if (request_tell_profile(transfer) != 0 || go_home(transfer) != 0 ||
+        request_tell_headers(transfer) != 0)
         return -ENOMEM;
     return begin_request(transfer, url);
+}
+
+void
+transfer_end(struct transfer *transfer)
+{
+    decoder_free(&transfer->decoder);
+    transfer->lookup.profile = NULL;
+    profile_unref(&transfer->profile);
 }
 
 uint64_t
@@ -553,7 +517,7 @@ transfer_drop(struct transfer *transfer, bool is_running)
     if (lookup_is_under_way(&transfer->lookup))
         lookup_cancel(&transfer->lookup);
     else if (is_running)
-        multi_remove(transfer->env->multi, transfer->easy);
+        multi_remove(transfer->gate.multi, transfer->easy);
     return body_drop(&transfer->body);
 }
 

@@ -12,9 +12,11 @@
 #include "fetcher/answer.h"
 #include "fetcher/body.h"
 #include "fetcher/credit.h"
+#include "fetcher/decoder.h"
 #include "fetcher/digest_fields.h"
 #include "fetcher/lookup.h"
 #include "fetcher/multi.h"
+#include "fetcher/profile.h"
 #include "fetcher/redirect.h"
 #include "fetcher/resume.h"
 #include "fetcher/vouch.h"
@@ -63,8 +65,11 @@ struct transfer {
     struct multi_gate gate;
     struct lookup lookup;
     char error[CURL_ERROR_SIZE];
-    struct wire_request set;  // what the job asks for
-    struct wire_request told; // what the handle was told last
+    struct wire_request set;   // what the job asks for
+    struct wire_request told;  // what the handle was told last
+    struct profile *profile;   // the job's, referred to; NULL: none
+    uint64_t told_profile;     // its id, as the handle was told last; 0: none
+    uint64_t told_credentials; // whose; see request.c
     // The job.
     uint64_t job;
     uint32_t attempt;
@@ -77,12 +82,16 @@ struct transfer {
     // the job, and nothing that its user entrusted to home is sent any more.
     struct redirect_home home;
     bool is_away;
-    bool has_credentials; // the handle was told home's user and password
-    char *first_url;      // once it was redirected: where it began
+    char *first_url; // once it was redirected: where it began
     // Whether and how the body goes on after a cut.
     struct resume resume;
-    struct answer whole;            // the answer that the body began with
-    bool is_begun;                  // there was one
+    struct answer whole;     // the answer that the body began with
+    bool is_begun;           // there was one
+    bool is_measured;        // ... and told its length
+    bool is_any_status;      // ... which is no 2xx, but wanted
+    unsigned tls_version;    // 10 and so on; 0: none
+    struct decoder *decoder; // undoes its encoding; NULL: as it comes
+    size_t skip; // bytes that the decoder has taken of what comes next
     struct digest_fields *declared; // by it; NULL: never one
     struct curl_slist *headers;     // the handle's, beside libcurl's own
     bool has_range;                 // the handle was told one
@@ -100,7 +109,7 @@ struct transfer {
     enum resume_step step; // what it means, if it was asked for a part
     uint64_t expected;     // bytes of the body; UINT64_MAX: not told
     uint64_t discarded;    // bytes of an error page
-    bool is_proxied;       // its connections are those of the proxy
+    bool is_proxied;       // its connections are those of the operator's proxy
     const char *refusal;   // why an address was refused, and no other was tried
     bool is_connecting;    // to an address that was not
     enum fail stopped;     // why we ended it; FAIL_OK: we did not
@@ -123,10 +132,14 @@ int transfer_new(const struct transfer_env *env,
 void transfer_free(struct transfer **transfer);
 
 // Starts a download. url is terminated and copied; a field that request leaves
-// unset is env's. The claim is the owner's to open before. Returns 0 or
-// -ENOMEM.
+// unset is env's. profile may be NULL. The claim is the owner's to open before.
+// Returns 0 or -ENOMEM.
 int transfer_start(struct transfer *transfer, uint64_t job, uint32_t attempt,
-                   const char *url, const struct wire_request *request);
+                   const char *url, const struct wire_request *request,
+                   struct profile *profile);
+
+// It has ended, or was dropped or not started: lets go of what the job needed.
+void transfer_end(struct transfer *transfer);
 
 // Ends it without outcome, wherever it stands. Returns the credit its unsent
 // bytes had taken.

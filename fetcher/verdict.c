@@ -127,13 +127,21 @@ message_of(const struct transfer *transfer, enum fail fail)
     return curl_easy_strerror(transfer->code);
 }
 
+// The answer that the body began with, or the one that was none.
+static const struct answer *
+answer_of(const struct transfer *transfer)
+{
+    return transfer->is_begun ? &transfer->whole : &transfer->answer;
+}
+
 // libcurl's own (CURLINFO_RETRY_AFTER) takes "120 apples" for 120, and compares
 // a date, loosely read, with this machine's clock alone.
 static void
 add_retry_after(const struct transfer *transfer, struct wire_facts *facts)
 {
-    struct wire_bytes value = answer_get(&transfer->answer, ANSWER_RETRY_AFTER);
-    struct wire_bytes date = answer_get(&transfer->answer, ANSWER_DATE);
+    const struct answer *answer = answer_of(transfer);
+    struct wire_bytes value = answer_get(answer, ANSWER_RETRY_AFTER);
+    struct wire_bytes date = answer_get(answer, ANSWER_DATE);
 
     if (value.len)
         (void)retry_after_parse(value.at, value.len, date.at, date.len,
@@ -165,6 +173,7 @@ judge(const struct transfer *transfer)
         .http_status = transfer->status,
         .is_asked = asked_bytes > 0,
         .is_in_header = asked_bytes > 0 && !transfer->is_headed,
+        .is_any_status = transfer->is_any_status,
         .stopped = transfer->stopped,
     });
 }
@@ -174,7 +183,7 @@ judge(const struct transfer *transfer)
 static bool
 is_unframed(const struct transfer *transfer, uint64_t version)
 {
-    return transfer->resume.total == RESUME_UNKNOWN &&
+    return transfer->resume.total == RESUME_UNKNOWN && !transfer->is_measured &&
            (version == 10 || version == 11) && transfer->status != 204 &&
            !answer_get(&transfer->whole, ANSWER_TRANSFER_ENCODING).at;
 }
@@ -192,14 +201,12 @@ declared_fact(const struct transfer *transfer)
         declared_write(declared->items, declared->len, text, sizeof(text))};
 }
 
-// What the fields of the answer say that the body began with, or of the one
-// that was none.
 static void
 add_fields(const struct transfer *transfer, struct wire_facts *facts)
 {
-    const struct answer *answer =
-        transfer->is_begun ? &transfer->whole : &transfer->answer;
+    const struct answer *answer = answer_of(transfer);
 
+    facts->content_encoding = answer_get(answer, ANSWER_CONTENT_ENCODING);
     facts->content_type = answer_get(answer, ANSWER_CONTENT_TYPE);
     facts->etag = answer_get(answer, ANSWER_ETAG);
     facts->last_modified = answer_get(answer, ANSWER_LAST_MODIFIED);
@@ -210,6 +217,10 @@ add_body(const struct transfer *transfer, struct wire_facts *facts)
 {
     if (is_unframed(transfer, facts->http_version))
         facts->unframed = 1;
+    if (transfer->decoder)
+        facts->decoded = 1;
+    if (transfer->is_any_status)
+        add_retry_after(transfer, facts); // its host is closed all the same
     facts->declared = declared_fact(transfer);
 }
 
@@ -226,6 +237,8 @@ verdict_of(struct transfer *transfer, struct wire_fetched *out_fetched)
     out_fetched->size = transfer->body.size;
     out_fetched->outcome = judge(transfer);
     facts->http_version = version_fact(easy);
+    if (transfer->tls_version)
+        facts->tls_version = transfer->tls_version;
     if (out_fetched->outcome == FAIL_OK)
         add_body(transfer, facts);
     else

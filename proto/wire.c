@@ -7,8 +7,7 @@
 uint64_t
 wire_fact_number_max(unsigned key)
 {
-    return key <= 4 || key == 11 || key == 12 ? WIRE_FACT_CODE_MAX
-                                              : WIRE_FACT_TIME_MAX;
+    return key <= 4 || key >= 11 ? WIRE_FACT_CODE_MAX : WIRE_FACT_TIME_MAX;
 }
 
 size_t
@@ -119,6 +118,32 @@ wire_request_init(struct wire_request *request)
 #define X(key, field, highest) request->field = WIRE_UNSET;
     WIRE_REQUEST_FIELDS(X)
 #undef X
+}
+
+void
+wire_profile_init(struct wire_profile *profile)
+{
+    *profile = (struct wire_profile){.headers = NULL};
+#define X(key, field, highest) profile->field = WIRE_UNSET;
+    WIRE_PROFILE_NUMBERS(X)
+#undef X
+}
+
+bool
+wire_profile_is_empty(const struct wire_profile *profile)
+{
+    bool is_empty = true;
+
+#define X(key, field, highest) is_empty &= profile->field == WIRE_UNSET;
+    WIRE_PROFILE_NUMBERS(X)
+#undef X
+#define X(key, field, longest) is_empty &= !profile->field.at;
+    WIRE_PROFILE_STRINGS(X)
+#undef X
+#define X(key, field, longest) is_empty &= !profile->field##_len;
+    WIRE_PROFILE_LISTS(X)
+#undef X
+    return is_empty;
 }
 
 void

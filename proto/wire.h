@@ -1,7 +1,7 @@
 // wire.h - frames of the worker protocol: encode, decode, validate
 //
 // proto/worker.md is the specification; this is its only implementation in C,
-// and wire_decode.c and wire_encode.c the only files that include msgpack's
+// and wire_decode*.c and wire_encode.c the only files that include msgpack's
 // headers. A message is one msgpack frame, `[kind, ...]`; BODY and HASH have
 // one more raw frame, the bytes their segments speak of, end to end in their
 // order.
@@ -35,7 +35,8 @@
     X(11, ABORT, "B>F B>H H>B")                                                \
     X(12, BYE, "F>B H>B B>F B>H")                                              \
     X(13, ERROR, "F>B H>B B>F B>H")                                            \
-    X(14, SUITE, "F>B")
+    X(14, SUITE, "F>B")                                                        \
+    X(15, PROFILE, "B>F")
 
 enum wire_kind {
 #define X(number, symbol, directions) WIRE_##symbol = (number),
@@ -113,7 +114,7 @@ struct wire_welcome {
 // setting; here WIRE_UNSET.
 #define WIRE_UNSET UINT64_MAX
 //    key, field, highest value
-#define WIRE_REQUEST_FIELDS(X)                                                 \
+#define WIRE_BATCH_FIELDS(X)                                                   \
     X(1, max_redirs, 1000)                                                     \
     X(2, connect_timeout_ms, UINT64_C(86400000))                               \
     X(3, speed_limit, UINT64_C(1) << 40)                                       \
@@ -122,6 +123,18 @@ struct wire_welcome {
     X(6, max_filesize, UINT64_C(1) << 62)                                      \
     X(7, no_resume, UINT64_C(1))                                               \
     X(8, want_digest, UINT64_C(1))
+// ... and what the broker makes of its other options.
+#define WIRE_REQUEST_FIELDS(X)                                                 \
+    WIRE_BATCH_FIELDS(X)                                                       \
+    X(9, any_status, UINT64_C(2))                   /* enum wire_any_status */ \
+    X(10, profile, UINT64_C(WIRE_PROFILES_MAX - 1)) /* its place */
+
+// Which answers' bodies are wanted beside those of a 2xx.
+enum wire_any_status {
+    WIRE_ANY_STATUS_NO,
+    WIRE_ANY_STATUS_HARD, // but for statuses that are worth another try
+    WIRE_ANY_STATUS_ALL,
+};
 
 struct wire_request {
 #define X(key, field, highest) uint64_t field;
@@ -162,7 +175,9 @@ struct wire_segment {
     X(9, total_us)                                                             \
     X(10, retry_after_s)                                                       \
     X(11, resumes)                                                             \
-    X(12, unframed)
+    X(12, unframed)                                                            \
+    X(13, tls_version) /* 10, 11, 12, 13 */                                    \
+    X(14, decoded)
 #define WIRE_FACT_STRINGS(X)                                                   \
     X(20, message)   /* for people, of a failure */                            \
     X(21, final_url) /* when not the URL asked for */                          \
@@ -170,7 +185,8 @@ struct wire_segment {
     X(23, etag)                                                                \
     X(24, last_modified)                                                       \
     X(25, remote)   /* address:port */                                         \
-    X(26, declared) /* see declared.h */
+    X(26, declared) /* see declared.h */                                       \
+    X(27, content_encoding)
 
 struct wire_facts {
 #define X(key, field) uint64_t field;
@@ -219,6 +235,43 @@ struct wire_suite {
     size_t algorithms_len;
     struct wire_bytes algorithms[WIRE_ALGORITHMS_MAX];
 };
+
+// How a batch's requests are made: what is too long to be said with each JOBS.
+// Absent is WIRE_UNSET, at == NULL, or no items.
+//    key, field, highest
+#define WIRE_PROFILE_NUMBERS(X)                                                \
+    X(1, insecure, 1)                                                          \
+    X(2, ip_version, 6)    /* 4, 6 */                                          \
+    X(3, http_version, 20) /* 11, 20 */                                        \
+    X(4, compressed, 1)
+//    key, field, bytes at most
+#define WIRE_PROFILE_STRINGS(X)                                                \
+    X(10, user_agent, WIRE_PROFILE_BYTES_MAX)                                  \
+    X(11, user, WIRE_PROFILE_BYTES_MAX) /* "user:password" */                  \
+    X(12, proxy, WIRE_PROFILE_BYTES_MAX)                                       \
+    X(13, cacert, WIRE_PROFILE_PEM_BYTES_MAX)
+//    key, field, bytes of one at most
+#define WIRE_PROFILE_LISTS(X)                                                  \
+    X(20, headers, WIRE_PROFILE_HEADER_BYTES_MAX)                              \
+    X(21, resolve, WIRE_PROFILE_BYTES_MAX)
+
+struct wire_profile {
+#define X(key, field, highest) uint64_t field;
+    WIRE_PROFILE_NUMBERS(X)
+#undef X
+#define X(key, field, longest) struct wire_bytes field;
+    WIRE_PROFILE_STRINGS(X)
+#undef X
+#define X(key, field, longest)                                                 \
+    const struct wire_bytes *field;                                            \
+    size_t field##_len;
+    WIRE_PROFILE_LISTS(X)
+#undef X
+};
+
+// Makes everything absent.
+void wire_profile_init(struct wire_profile *profile);
+bool wire_profile_is_empty(const struct wire_profile *profile);
 
 struct wire_aborted {
     uint64_t job;
@@ -273,6 +326,10 @@ struct wire_message {
             const struct wire_suite *items;
             size_t len;
         } suite;
+        struct {
+            uint64_t place;
+            const struct wire_profile *profile;
+        } profile;
         uint64_t bye_is_final; // 0: no new work, please; 1: gone now
         struct {
             enum wire_error code;
@@ -337,6 +394,9 @@ void wire_put_abort(struct wire_buf *buf, const struct wire_aborted *items,
                     size_t len);
 void wire_put_suite(struct wire_buf *buf, const struct wire_suite *items,
                     size_t len);
+// The profile must keep to profile.h (asserted).
+void wire_put_profile(struct wire_buf *buf, uint64_t place,
+                      const struct wire_profile *profile);
 void wire_put_bye(struct wire_buf *buf, bool is_final);
 void wire_put_error(struct wire_buf *buf, enum wire_error code,
                     const char *text);

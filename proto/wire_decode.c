@@ -1,37 +1,13 @@
-#include "proto/wire.h"
+#include "proto/wire_read.h"
 #include "proto/wire_rules.h"
 #include "proto/wire_scan.h"
 
 #include <errno.h>
-#include <msgpack.h>
 #include <stdlib.h>
 
 // Room for the values of 1,024 segments. msgpack_zone_clear() keeps one chunk,
 // so that messages up to this size need no malloc; longer ones do.
 #define ZONE_BYTES ((size_t)192 * 1024)
-
-struct wire_decoder {
-    msgpack_zone zone;
-    const char *complaint; // the first one about this frame, or NULL
-    struct wire_bytes suites[WIRE_SUITES_MAX];
-    union { // of the message decoded last
-        struct wire_hello hello;
-        struct wire_job jobs[WIRE_ENTRIES_MAX];
-        struct wire_segment segments[WIRE_ENTRIES_MAX];
-        struct wire_fetched fetched[WIRE_ENTRIES_MAX];
-        struct wire_digest digests[WIRE_ENTRIES_MAX];
-        struct wire_credit credits[WIRE_ENTRIES_MAX];
-        struct wire_vouched vouched[WIRE_ENTRIES_MAX];
-        struct wire_aborted aborted[WIRE_ENTRIES_MAX];
-        struct wire_suite suite[WIRE_ENTRIES_MAX];
-    };
-};
-
-// A list's elements. Empty after a complaint.
-struct list {
-    const msgpack_object *at;
-    size_t len;
-};
 
 int
 wire_decoder_new(struct wire_decoder **out_decoder)
@@ -64,81 +40,6 @@ const char *
 wire_decoder_error(const struct wire_decoder *decoder)
 {
     return decoder->complaint ? decoder->complaint : "no error";
-}
-
-// The readers below note the first complaint and go on with something harmless,
-// so that whoever calls several of them looks once, at the end.
-static void
-complain(struct wire_decoder *decoder, const char *why)
-{
-    if (!decoder->complaint)
-        decoder->complaint = why;
-}
-
-static uint64_t
-read_number(struct wire_decoder *decoder, const msgpack_object *object,
-            uint64_t lowest, uint64_t highest, const char *why)
-{
-    if (object->type == MSGPACK_OBJECT_POSITIVE_INTEGER &&
-        object->via.u64 >= lowest && object->via.u64 <= highest)
-        return object->via.u64;
-    complain(decoder, why);
-    return lowest;
-}
-
-static uint32_t
-read_attempt(struct wire_decoder *decoder, const msgpack_object *object)
-{
-    return (uint32_t)read_number(decoder, object, 0, UINT32_MAX,
-                                 "attempt: no number of 32 bits");
-}
-
-static uint64_t
-read_job(struct wire_decoder *decoder, const msgpack_object *object)
-{
-    return read_number(decoder, object, 0, UINT64_MAX, "job: no number");
-}
-
-// msgpack's bin: bytes as they are.
-static struct wire_bytes
-read_bytes(struct wire_decoder *decoder, const msgpack_object *object,
-           size_t shortest, size_t longest, const char *why)
-{
-    if (object->type == MSGPACK_OBJECT_BIN &&
-        object->via.bin.size >= shortest && object->via.bin.size <= longest)
-        return (struct wire_bytes){object->via.bin.ptr, object->via.bin.size};
-    complain(decoder, why);
-    return (struct wire_bytes){"", 0};
-}
-
-// msgpack's str. Its content is for the caller to look at.
-static struct wire_bytes
-read_text(struct wire_decoder *decoder, const msgpack_object *object,
-          const char *why)
-{
-    if (object->type == MSGPACK_OBJECT_STR)
-        return (struct wire_bytes){object->via.str.ptr, object->via.str.size};
-    complain(decoder, why);
-    return (struct wire_bytes){"", 0};
-}
-
-static struct list
-read_list(struct wire_decoder *decoder, const msgpack_object *object,
-          size_t shortest, size_t longest, const char *why)
-{
-    if (object->type == MSGPACK_OBJECT_ARRAY &&
-        object->via.array.size >= shortest && object->via.array.size <= longest)
-        return (struct list){object->via.array.ptr, object->via.array.size};
-    complain(decoder, why);
-    return (struct list){NULL, 0};
-}
-
-// The fields of one entry, or NULL: an array of exactly so many.
-static const msgpack_object *
-read_fields(struct wire_decoder *decoder, const msgpack_object *object,
-            size_t count, const char *why)
-{
-    return read_list(decoder, object, count, count, why).at;
 }
 
 static void
@@ -574,13 +475,21 @@ static const struct {
     void (*read)(struct wire_decoder *decoder, const msgpack_object *at,
                  struct wire_message *message);
 } readers[WIRE_KIND_COUNT] = {
-    [WIRE_HELLO] = {8, read_hello},     [WIRE_WELCOME] = {6, read_welcome},
-    [WIRE_PING] = {1, read_ping},       [WIRE_PONG] = {2, read_pong},
-    [WIRE_JOBS] = {2, read_jobs},       [WIRE_BODY] = {1, read_body},
-    [WIRE_FETCHED] = {1, read_fetched}, [WIRE_HASH] = {2, read_hash},
-    [WIRE_DIGESTS] = {2, read_digests}, [WIRE_CREDIT] = {2, read_credit},
-    [WIRE_ABORT] = {1, read_abort},     [WIRE_BYE] = {1, read_bye},
-    [WIRE_ERROR] = {2, read_error},     [WIRE_SUITE] = {1, read_suite},
+    [WIRE_HELLO] = {8, read_hello},
+    [WIRE_WELCOME] = {6, read_welcome},
+    [WIRE_PING] = {1, read_ping},
+    [WIRE_PONG] = {2, read_pong},
+    [WIRE_JOBS] = {2, read_jobs},
+    [WIRE_BODY] = {1, read_body},
+    [WIRE_FETCHED] = {1, read_fetched},
+    [WIRE_HASH] = {2, read_hash},
+    [WIRE_DIGESTS] = {2, read_digests},
+    [WIRE_CREDIT] = {2, read_credit},
+    [WIRE_ABORT] = {1, read_abort},
+    [WIRE_BYE] = {1, read_bye},
+    [WIRE_ERROR] = {2, read_error},
+    [WIRE_SUITE] = {1, read_suite},
+    [WIRE_PROFILE] = {2, wire_read_profile},
 };
 
 static void

@@ -1,3 +1,4 @@
+#include "proto/profile.h"
 #include "proto/wire.h"
 #include "proto/wire_rules.h"
 
@@ -433,6 +434,56 @@ wire_put_suite(struct wire_buf *buf, const struct wire_suite *items, size_t len)
             put_text(buf, item->algorithms[k]);
         }
     }
+}
+
+static void
+put_list(struct wire_buf *buf, const struct wire_bytes *items, size_t len)
+{
+    put_array(buf, len);
+    for (size_t i = 0; i < len; i++)
+        put_bytes(buf, items[i]);
+}
+
+void
+wire_put_profile(struct wire_buf *buf, uint64_t place,
+                 const struct wire_profile *profile)
+{
+    size_t present = 0;
+
+    assert(place < WIRE_PROFILES_MAX && !profile_complaint(profile));
+    begin(buf, WIRE_PROFILE, 2);
+    put_number(buf, place);
+#define X(key, field, highest) present += profile->field != WIRE_UNSET;
+    WIRE_PROFILE_NUMBERS(X)
+#undef X
+#define X(key, field, longest) present += profile->field.at != NULL;
+    WIRE_PROFILE_STRINGS(X)
+#undef X
+#define X(key, field, longest) present += profile->field##_len > 0;
+    WIRE_PROFILE_LISTS(X)
+#undef X
+    put_map(buf, present);
+#define X(key, field, highest)                                                 \
+    if (profile->field != WIRE_UNSET) {                                        \
+        put_number(buf, key);                                                  \
+        put_number(buf, profile->field);                                       \
+    }
+    WIRE_PROFILE_NUMBERS(X)
+#undef X
+#define X(key, field, longest)                                                 \
+    if (profile->field.at) {                                                   \
+        put_number(buf, key);                                                  \
+        put_bytes(buf, profile->field);                                        \
+    }
+    WIRE_PROFILE_STRINGS(X)
+#undef X
+#define X(key, field, longest)                                                 \
+    if (profile->field##_len) {                                                \
+        put_number(buf, key);                                                  \
+        put_list(buf, profile->field, profile->field##_len);                   \
+    }
+    WIRE_PROFILE_LISTS(X)
+#undef X
 }
 
 void

@@ -296,6 +296,7 @@ dispatch(struct worker_link *link, const struct wire_message *message,
     case WIRE_CREDIT:
     case WIRE_ABORT:
     case WIRE_HASH:
+    case WIRE_PROFILE:
         // Before WELCOME these are left-overs of an older session.
         if (link->state == LINK_LIVE)
             link->owner.on_message(link->owner.arg, message, body);

@@ -193,8 +193,10 @@ put_range(const struct conf_option *row, FILE *out)
         break;
     case CONF_BOOL:
     case CONF_STRING:
+    case CONF_SECRET:
     case CONF_CHOICE:
     case CONF_LIST:
+    case CONF_SECRETS:
         return;
     }
     conf_print_number(row->type, row->lowest, low);
@@ -222,7 +224,7 @@ put_option(const struct conf_option *row, void *arg)
     put_flags(row, out);
     put_text(row->help, len, row->arg, out);
     (void)fputs(len && row->help[len - 1] != '.' ? ".\n" : "\n", out);
-    if (row->type == CONF_LIST)
+    if (row->type == CONF_LIST || row->type == CONF_SECRETS)
         (void)fputs("More than one may be given.\n", out);
     if (is_own)
         return;

@@ -68,6 +68,9 @@ encode(const struct wire_message *message, struct wire_buf *to)
     case WIRE_SUITE:
         wire_put_suite(to, message->suite.items, message->suite.len);
         return;
+    case WIRE_PROFILE:
+        wire_put_profile(to, message->profile.place, message->profile.profile);
+        return;
     case WIRE_BYE:
         wire_put_bye(to, message->bye_is_final != 0);
         return;

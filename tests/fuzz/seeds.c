@@ -70,6 +70,28 @@ write_dialogue(void)
 }
 
 static void
+write_profile(void)
+{
+    static const struct wire_bytes headers[] = {BYTES("X-A: b"), BYTES("X-C;")};
+    static const struct wire_bytes resolve[] = {BYTES("h:80:1.2.3.4,::1")};
+    struct wire_profile profile;
+
+    wire_profile_init(&profile);
+    wire_put_profile(buf, 0, &profile);
+    save_wire("profile_empty");
+    profile.insecure = 1;
+    profile.ip_version = 6;
+    profile.user = BYTES("me:x");
+    profile.proxy = BYTES("http://h:1");
+    profile.headers = headers;
+    profile.headers_len = 2;
+    profile.resolve = resolve;
+    profile.resolve_len = 1;
+    wire_put_profile(buf, 1, &profile);
+    save_wire("profile");
+}
+
+static void
 write_fetching(void)
 {
     const uint64_t job = UINT64_C(1) << 40;
@@ -102,6 +124,7 @@ write_fetching(void)
     save_wire("body_whole");
     wire_put_body(buf, parts, 3);
     save_wire("body_parts");
+    write_profile();
     wire_put_hash(buf, suites, 2, wholes, 2);
     save_wire("hash_wholes");
     wire_put_hash(buf, suites, 1, parts, 3);

@@ -286,3 +286,39 @@ def test_retry_errors(api, client):
     assert client.ask(retry=api.RetryBatch(
         batch=batch, only=["dns"] * 65)).error.code == error.TOO_LARGE
     client.ask(cancel=api.CancelBatch(batch=batch))
+
+
+def test_request_options(api, client):
+    """Bad ones are refused, whoever sends them; replies keep them back."""
+    def create(batch="", **profile):
+        options = api.BatchOptions(profile=api.Profile(**profile))
+        return client.ask(create=api.CreateBatch(id=batch, options=options))
+
+    for bad in ({"headers": [b"X-A: b\r\nX-B: c"]}, {"headers": [b"X-A: \0"]},
+                {"headers": [b"X-A: b\n"]}, {"headers": [b""]},
+                {"headers": [b"Range: bytes=1-"]}, {"headers": [b"A: b"] * 65},
+                {"headers": [b"A: " + b"x" * 8190]},
+                {"headers": [b"A: " + b"x" * 8000] * 5},
+                {"user_agent": b"a\nb"}, {"user": b"me"}, {"user": b"m:\r"},
+                {"proxy": b"gopher://x"}, {"cacert": b"none"},
+                {"resolve": [b"x:80:y"]}, {"resolve": [b"x:80:::1"] * 65}):
+        reply = create(**bad)
+        assert reply.WhichOneof("what") == "error", bad
+        assert reply.error.code == api.Error.BAD_REQUEST, bad
+        assert "x" * 20 not in reply.error.text
+    for bad in ({"ip_version": 5}, {"http_version": 10}):
+        reply = client.ask(create=api.CreateBatch(
+            options=api.BatchOptions(**bad)))
+        assert reply.error.code == api.Error.BAD_REQUEST
+    pem = b"-----BEGIN CERTIFICATE-----\n" + b"x" * 131000
+    reply = create("private-options", headers=[b"X-A: b"] * 64, user=b"me:x",
+                   cacert=pem[:131072])
+    assert not reply.batch.options.HasField("profile")
+    status = client.ask(status=api.GetStatus(batch="private-options"))
+    assert not status.batch.options.HasField("profile")
+    # Asked for again in the same words, and in others.
+    assert create("private-options", headers=[b"X-A: b"] * 64, user=b"me:x",
+                  cacert=pem[:131072]).batch.id == "private-options"
+    assert create("private-options", user=b"me:y").error.code == \
+        api.Error.CONFLICT
+    client.ask(cancel=api.CancelBatch(batch="private-options"))

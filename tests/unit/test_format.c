@@ -332,9 +332,11 @@ csv_is_rfc4180(void **state)
     struct text text = {0};
     static const char header[] =
         "seq,url,outcome,size,http_status,attempts,md5,message,final_url,"
-        "content_type,etag,last_modified,remote,fetcher,hasher,curl_code,"
-        "http_version,redirects,dns_us,connect_us,tls_us,first_byte_us,"
-        "total_us,resumes,unframed,digest_agrees,declared\r\n";
+        "content_type,etag,last_modified,content_encoding,remote,fetcher,"
+        "hasher,curl_code,"
+        "http_version,tls_version,redirects,dns_us,connect_us,tls_us,first_"
+        "byte_us,"
+        "total_us,resumes,unframed,decoded,digest_agrees,declared\r\n";
 
     (void)state;
     format_header(&format, &text);
@@ -347,7 +349,7 @@ csv_is_rfc4180(void **state)
     sample.facts.redirects = 2;
     EXPECT(&format, &sample,
            "7,\"http://h/\"\"a\"\",b\n\xff\",ok,3,200,1," ABC_MD5
-           ",,,\"text/html; charset=x\",,,,,,,,2,,,,,,,,,\r\n");
+           ",,,\"text/html; charset=x\",,,,,,,,,,2,,,,,,,,,,\r\n");
     sample.record.outcome = outcome;
     sample.record.n_digests = 0;
     sample.record.http_status = 404;
@@ -357,7 +359,7 @@ csv_is_rfc4180(void **state)
     sample.record.n_digests = 0;
     sample.record.http_status = 404;
     sample.record.facts = NULL;
-    EXPECT(&format, &sample, "7,u,http,,404,1,,,,,,,,,,,,,,,,,,,,,\r\n");
+    EXPECT(&format, &sample, "7,u,http,,404,1,,,,,,,,,,,,,,,,,,,,,,,,\r\n");
 }
 
 static void
@@ -385,9 +387,10 @@ declared_digests(void **state)
     }
     sample.facts.declared = list;
     sample.facts.n_declared = 2;
-    EXPECT(&csv, &sample,
-           "7,u,ok,3,200,1," ABC_MD5
-           ",,,,,,,,,,,,,,,,,3,true,,\"digest:md5:abcd digest:md5:abcd\"\r\n");
+    EXPECT(
+        &csv, &sample,
+        "7,u,ok,3,200,1," ABC_MD5
+        ",,,,,,,,,,,,,,,,,,,3,true,,,\"digest:md5:abcd digest:md5:abcd\"\r\n");
     assert_false(format_differs(&sample.record)); // nothing was compared
     items[1].agrees_is_case = URLSUM__V1__DECLARED__AGREES_IS_AGREES;
     items[1].computed = (ProtobufCBinaryData){2, computed};

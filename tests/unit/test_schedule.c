@@ -30,8 +30,8 @@ test_weights(void **state)
     options.weight = 3;
     one = world_add_batch(scene->world, "one", "sha512", NULL);
     three = world_add_batch(scene->world, "three", "sha512", &options);
-    assert_int_equal(one->weight, 1);
-    assert_int_equal(three->weight, 3);
+    assert_int_equal(one->options.weight, 1);
+    assert_int_equal(three->options.weight, 3);
     world_append(scene->world, one, 1000, 500);
     world_append(scene->world, three, 1000, 500);
     load_only(scene);
@@ -250,7 +250,7 @@ test_lost_fetcher_frees_slots(void **state)
 
 // --- Another try ---
 
-static struct batch patient = {.retry = 3};
+static struct batch patient = {.options.retry = 3};
 static struct flow patient_flow = {.batch = &patient};
 
 static uint64_t
@@ -280,11 +280,11 @@ test_which_failures(void **state)
             assert_int_equal(again, fail_is_soft((enum fail)fail, status));
         }
     }
-    patient.retries_all = true;
+    patient.options.retries_all = true;
     assert_true(pause_after(0, FAIL_TLS, 0, WIRE_UNSET) != 0);
     assert_true(pause_after(0, FAIL_HTTP, 404, WIRE_UNSET) != 0);
     assert_true(pause_after(3, FAIL_HTTP, 404, WIRE_UNSET) == 0);
-    patient.retries_all = false;
+    patient.options.retries_all = false;
 }
 
 // --retry 3: three further tries; the first after a second.
@@ -296,15 +296,15 @@ test_back_off(void **state)
     assert_in_range(pause_after(1, FAIL_CUT, 0, WIRE_UNSET), 2000, 2500);
     assert_in_range(pause_after(2, FAIL_CUT, 0, WIRE_UNSET), 4000, 5000);
     assert_int_equal(pause_after(3, FAIL_CUT, 0, WIRE_UNSET), 0);
-    patient.retry = UINT32_MAX;
+    patient.options.retry = UINT32_MAX;
     for (uint32_t tries = 10; tries < 100; tries++)
         assert_in_range(pause_after(tries, FAIL_CUT, 0, WIRE_UNSET), 600000,
                         750000);
     assert_in_range(pause_after(UINT32_MAX - 1, FAIL_CUT, 0, WIRE_UNSET),
                     600000, 750000);
-    patient.retry = 0;
+    patient.options.retry = 0;
     assert_int_equal(pause_after(0, FAIL_CUT, 0, WIRE_UNSET), 0);
-    patient.retry = 3;
+    patient.options.retry = 3;
 }
 
 static void

@@ -260,6 +260,27 @@ test_facts(void **state)
     close_table(&table);
 }
 
+static void
+test_profile(void **state)
+{
+    struct table table = open_table("| key | option |");
+
+    (void)state;
+#define X(key, field, highest)                                                 \
+    expect_row(&table, decimal(key), #field, "uint", decimal(highest));
+    WIRE_PROFILE_NUMBERS(X)
+#undef X
+#define X(key, field, longest)                                                 \
+    expect_row(&table, decimal(key), #field, "bin", decimal(longest));
+    WIRE_PROFILE_STRINGS(X)
+#undef X
+#define X(key, field, longest)                                                 \
+    expect_row(&table, decimal(key), #field, "[bin]", decimal(longest));
+    WIRE_PROFILE_LISTS(X)
+#undef X
+    close_table(&table);
+}
+
 // Every limit that worker.md must tell; test_limits_are_all() finds a new one.
 #define LIMITS(X)                                                              \
     X(WIRE_VERSION)                                                            \
@@ -282,6 +303,12 @@ test_facts(void **state)
     X(WIRE_SIZE_MAX)                                                           \
     X(WIRE_WINDOW_MAX)                                                         \
     X(WIRE_TTL_MS_MAX)                                                         \
+    X(WIRE_PROFILES_MAX)                                                       \
+    X(WIRE_PROFILE_ITEMS_MAX)                                                  \
+    X(WIRE_PROFILE_HEADER_BYTES_MAX)                                           \
+    X(WIRE_PROFILE_HEADERS_BYTES_MAX)                                          \
+    X(WIRE_PROFILE_BYTES_MAX)                                                  \
+    X(WIRE_PROFILE_PEM_BYTES_MAX)                                              \
     X(URL_BYTES_MAX)                                                           \
     X(PORT_FETCHER)                                                            \
     X(PORT_HASHER)
@@ -470,12 +497,19 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_roles),    cmocka_unit_test(test_kinds),
-        cmocka_unit_test(test_flags),    cmocka_unit_test(test_request),
-        cmocka_unit_test(test_outcomes), cmocka_unit_test(test_facts),
-        cmocka_unit_test(test_aborts),   cmocka_unit_test(test_errors),
-        cmocka_unit_test(test_limits),   cmocka_unit_test(test_limits_are_all),
-        cmocka_unit_test(test_prose),    cmocka_unit_test(test_api),
+        cmocka_unit_test(test_roles),
+        cmocka_unit_test(test_kinds),
+        cmocka_unit_test(test_flags),
+        cmocka_unit_test(test_request),
+        cmocka_unit_test(test_outcomes),
+        cmocka_unit_test(test_facts),
+        cmocka_unit_test(test_aborts),
+        cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_profile),
+        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_limits_are_all),
+        cmocka_unit_test(test_prose),
+        cmocka_unit_test(test_api),
         cmocka_unit_test(test_examples),
     };
 

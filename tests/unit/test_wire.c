@@ -449,6 +449,51 @@ test_suite(void **state)
 }
 
 static void
+test_profile(void **state)
+{
+    static const struct wire_bytes headers[] = {BYTES("X-A: b"), BYTES("X-C;")};
+    static const struct wire_bytes resolve[] = {BYTES("h:80:::1")};
+    struct wire_message message;
+    struct wire_profile profile;
+    const struct wire_profile *got;
+
+    (void)state;
+    wire_profile_init(&profile);
+    wire_put_profile(buf, WIRE_PROFILES_MAX - 1, &profile);
+    message = come_back(WIRE_PROFILE);
+    assert_true(message.profile.place == WIRE_PROFILES_MAX - 1);
+    assert_true(wire_profile_is_empty(message.profile.profile));
+    profile = (struct wire_profile){
+        .insecure = 1,
+        .ip_version = 6,
+        .http_version = 11,
+        .compressed = 0,
+        .user_agent = BYTES(""),
+        .user = BYTES("me:x"),
+        .proxy = BYTES("h:1"),
+        .cacert = BYTES("-----BEGIN CERTIFICATE-----"),
+        .headers = headers,
+        .headers_len = 2,
+        .resolve = resolve,
+        .resolve_len = 1,
+    };
+    wire_put_profile(buf, 0, &profile);
+    message = come_back(WIRE_PROFILE);
+    got = message.profile.profile;
+#define X(key, field, highest) assert_true(got->field == profile.field);
+    WIRE_PROFILE_NUMBERS(X)
+#undef X
+#define X(key, field, longest) assert_same(got->field, profile.field);
+    WIRE_PROFILE_STRINGS(X)
+#undef X
+    assert_int_equal(got->headers_len, 2);
+    assert_same(got->headers[0], headers[0]);
+    assert_same(got->headers[1], headers[1]);
+    assert_int_equal(got->resolve_len, 1);
+    assert_same(got->resolve[0], resolve[0]);
+}
+
+static void
 test_credit_and_abort(void **state)
 {
     static struct wire_credit credits[WIRE_ENTRIES_MAX];
@@ -531,8 +576,8 @@ main(void)
         cmocka_unit_test(test_jobs),    cmocka_unit_test(test_body_and_hash),
         cmocka_unit_test(test_fetched), cmocka_unit_test(test_fetched_bytes),
         cmocka_unit_test(test_digests), cmocka_unit_test(test_credit_and_abort),
-        cmocka_unit_test(test_suite),   cmocka_unit_test(test_pong),
-        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_suite),   cmocka_unit_test(test_profile),
+        cmocka_unit_test(test_pong),    cmocka_unit_test(test_names),
     };
 
     return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -1,0 +1,75 @@
+// profile.h - how a batch's requests are made, as the broker told it
+//
+// A profile stays as long as a place has it or a transfer uses it: the places
+// may be told others meanwhile. One that changes which server is reached, or
+// whether that is trusted, has a multi of its own, so that no connection made
+// under it serves anybody else, nor any other's serves it: libcurl's own
+// matching looks at some of this (TLS settings) and not at the rest
+// (addresses). Loop thread only.
+#ifndef FETCHER_PROFILE_H
+#define FETCHER_PROFILE_H
+#include "fetcher/resolver.h"
+#include "proto/wire.h"
+
+#include <curl/curl.h>
+#include <stdbool.h>
+
+struct multi;
+
+struct profile {
+    unsigned refs;
+    uint64_t id;                   // of no other profile, ever; not 0
+    struct curl_slist *headers;    // as the user wrote them, each checked
+    char *user_agent;              // "": no such header; NULL: the fetcher's
+    char *user, *password, *proxy; // NULL: none
+    struct wire_bytes cacert;      // PEM; at == NULL: the fetcher's
+    char **resolve;                // "HOST:PORT:ADDRESS,..."
+    size_t resolve_len;
+    bool is_insecure, is_compressed;
+    uint64_t ip_version, http_version; // 0: any
+    struct multi *multi;  // its own; NULL: connections are everybody's
+    struct profile *next; // those with a multi
+};
+
+// Makes a multi for a profile. Returns 0 or a negative errno.
+typedef int profile_multi_fn(void *arg, struct multi **out_multi);
+
+struct profiles {
+    struct profile *places[WIRE_PROFILES_MAX];
+    struct profile *apart; // those with a multi, also when nobody uses them
+    uint64_t last_id;
+    profile_multi_fn *make_multi;
+    void *arg;
+};
+
+void profiles_init(struct profiles *profiles, profile_multi_fn *make_multi,
+                   void *arg);
+
+// PROFILE came. Returns 0 or a negative errno; then the place is empty.
+int profiles_put(struct profiles *profiles, uint64_t place,
+                 const struct wire_profile *wire);
+// The session is over: all places are empty.
+void profiles_clear(struct profiles *profiles);
+// All transfers must have ended.
+void profiles_fini(struct profiles *profiles);
+
+// Runs their multis, at the end of each turn, and frees those that nobody uses
+// any more.
+void profiles_turn(struct profiles *profiles);
+bool profiles_is_due(const struct profiles *profiles);
+
+// For another user of it, or one less. Nothing is freed before
+// profiles_turn() if it has a multi: that may be at work just now.
+struct profile *profile_ref(struct profile *profile);
+void profile_unref(struct profile **profile);
+
+// Where --resolve leads for the host and port. Returns false when it says
+// nothing of them. The result has no addresses of a family that is not wanted.
+bool profile_resolve(const struct profile *profile, const char *host,
+                     const char *port, struct dns_address *addresses,
+                     struct resolver_result *out_result);
+
+// Addresses of one --resolve entry that count.
+#define PROFILE_ADDRESSES_MAX 16
+
+#endif
