@@ -190,20 +190,17 @@ class Pod:
         others = [pod.peer for pod in self.node.pods if pod is not self]
         for peer in others + self.node.outside:
             for protocol, port in flows.PORTS:
-                flow = f"-p {protocol.lower()}"
-                at = str(peer.address)
-                if flows.lets_through(self.node.policies, "Ingress", self.peer,
-                                      peer, protocol, port):
-                    lines += [f"-A INPUT -s {at} {flow} --dport {port} "
-                              "-j ACCEPT",
-                              f"-A OUTPUT -d {at} {flow} --sport {port} "
-                              "-j ACCEPT"]
-                if flows.lets_through(self.node.policies, "Egress", self.peer,
-                                      peer, protocol, port):
-                    lines += [f"-A OUTPUT -d {at} {flow} --dport {port} "
-                              "-j ACCEPT",
-                              f"-A INPUT -s {at} {flow} --sport {port} "
-                              "-j ACCEPT"]
+                chains = {"Ingress": f"INPUT -s {peer.address}",
+                          "Egress": f"OUTPUT -d {peer.address}"}
+                for direction, back in (("Ingress", "Egress"),
+                                        ("Egress", "Ingress")):
+                    if flows.lets_through(self.node.policies, direction,
+                                          self.peer, peer, protocol, port):
+                        lines += [
+                            f"-A {chains[direction]} -p {protocol.lower()} "
+                            f"--dport {port} -j ACCEPT",
+                            f"-A {chains[back]} -p {protocol.lower()} "
+                            f"--sport {port} -j ACCEPT"]
         subprocess.run(["nsenter", f"--net=/run/netns/{self.space}",
                         "iptables-restore"], input="\n".join(
                             lines + ["COMMIT", ""]), check=True, text=True,

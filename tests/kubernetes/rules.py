@@ -168,12 +168,8 @@ class Rules:
                 if not name.startswith("URLSUM_"):
                     continue
                 option = name[len("URLSUM_"):].lower().replace("_", "-")
-                if config.get(option, ("", ""))[1] == "environment":
-                    continue
-                # `results` waits for a broker that is there.
-                if option == "connect-wait" and option not in config:
-                    continue
-                yield f"{what}: {name} is no variable of its program"
+                if config.get(option, ("", ""))[1] != "environment":
+                    yield f"{what}: {name} is no variable of its program"
 
     def ports(self):
         """Those that the programs listen on, unless told otherwise."""
