@@ -26,6 +26,8 @@ fill_worker(const struct broker *broker, const struct session *session,
     out->silent_ms = now_ms - session->heard_ms;
     out->connected_ms = now_ms - session->since_ms;
     out->draining = session->is_draining;
+    if (session->pause)
+        out->pauses = (char *)(uintptr_t)wire_pause_meaning(session->pause);
 }
 
 void

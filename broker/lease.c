@@ -28,6 +28,39 @@ lease_on_pong(struct broker *broker, struct session *fetcher,
     }
 }
 
+// A pause is told again and again; only its two ends are news.
+static void
+note_pause(struct session *fetcher, enum wire_pause pause)
+{
+    if (fetcher->pause == pause)
+        return;
+    fetcher->pause = pause;
+    if (pause)
+        log_warn("worker.pauses",
+                 "role=fetcher worker=%s session=%" PRIu64 " why=\"%s\"",
+                 fetcher->label, fetcher->id, wire_pause_meaning(pause));
+    else
+        log_info("worker.goes_on", "role=fetcher worker=%s session=%" PRIu64,
+                 fetcher->label, fetcher->id);
+}
+
+void
+lease_on_pause(struct broker *broker, struct session *fetcher,
+               const struct wire_message *message)
+{
+    note_pause(fetcher, message->pause.reason);
+    if (!sessions_have_fetcher(&broker->sessions, fetcher))
+        return; // with whom they would be no better off
+    for (size_t i = 0; i < message->pause.len; i++) {
+        const struct wire_vouched *item = &message->pause.items[i];
+        struct job *job = jobs_find(&broker->jobs, item->job);
+
+        if (job && job->attempt == item->attempt && job->fetcher == fetcher &&
+            job->state == JOB_LEASED)
+            relay_give_back(broker, job);
+    }
+}
+
 // How long ago that is. Time in which the broker itself did not run counts for
 // nobody.
 static uint64_t

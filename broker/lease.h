@@ -25,6 +25,11 @@ void lease_renew(struct broker *broker, struct job *job);
 void lease_on_pong(struct broker *broker, struct session *fetcher,
                    const struct wire_message *message);
 
+// A fetcher begins or ends a pause: while another takes jobs, what waits with
+// it goes back to the queue, at no cost.
+void lease_on_pause(struct broker *broker, struct session *fetcher,
+                    const struct wire_message *message);
+
 // Takes back what has not moved for too long, and ends hashers that take
 // nothing of what they were sent. Every beat.
 void leases_check(struct broker *broker);

@@ -44,6 +44,12 @@ relay_take_back(struct broker *broker, struct job *job)
 }
 
 void
+relay_give_back(struct broker *broker, struct job *job)
+{
+    lose_lease(broker, job, NULL, WIRE_ABORT_STALE, false);
+}
+
+void
 relay_lose_leases(struct broker *broker, struct session *session)
 {
     // A hasher takes bodies in their order: those that still waited before it

@@ -37,4 +37,7 @@ void relay_lose_leases(struct broker *broker, struct session *session);
 // the loss of a worker: of its work on this job nothing came.
 void relay_take_back(struct broker *broker, struct job *job);
 
+// Takes a job back from a fetcher that could not begin it: nobody's fault.
+void relay_give_back(struct broker *broker, struct job *job);
+
 #endif

@@ -312,6 +312,11 @@ dispatch(struct broker *broker, struct session *session,
             break;
         relay_on_suite(broker, session, message);
         return;
+    case WIRE_PAUSE:
+        if (!is_fetcher)
+            break;
+        lease_on_pause(broker, session, message);
+        return;
     case WIRE_DIGESTS:
         if (is_fetcher)
             break;

@@ -51,8 +51,9 @@ struct session {
     bool is_reserved; // for a suspect alone; see suspects.h
     bool is_doubtful; // a lease ran out here, and no job came to an end since
     bool is_draining;
-    bool is_crash; // ends without a word: counts against its jobs
-    bool is_gone;  // unreachable or misbehaving: ends at the next flush
+    enum wire_pause pause; // a fetcher's; see sessions_pick_fetcher()
+    bool is_crash;         // ends without a word: counts against its jobs
+    bool is_gone;          // unreachable or misbehaving: ends at the next flush
     const char *gone_why;
     enum wire_error gone_code; // 0: no ERROR frame
     size_t jobs_len;
@@ -139,9 +140,18 @@ void sessions_say_bye(struct broker *broker);
 
 // The fetcher that gets the next jobs: the one with the smallest share of its
 // capacity in use. A doubtful one gets a single job at a time, and only when no
-// other has room. NULL: none has room. *out_room: jobs it can take.
+// other has room; one that pauses gets none while another takes jobs. NULL:
+// none has room. *out_room: jobs it can take.
 struct session *sessions_pick_fetcher(const struct sessions *sessions,
                                       size_t *out_room);
+
+// True when a fetcher other than except (may be NULL) is there for any job, and
+// does not pause.
+bool sessions_have_fetcher(const struct sessions *sessions,
+                           const struct session *except);
+
+// Fetchers that pause.
+size_t sessions_paused(const struct sessions *sessions);
 
 // The hasher with the least before it (a stream: in bodies; whole bodies: in
 // bytes) of those that announced all algorithms of the suites ("sha512,md5")

@@ -10,14 +10,48 @@ capacity(const struct session *fetcher)
     return fetcher->is_doubtful ? 1 : fetcher->capacity;
 }
 
+static bool
+takes_jobs(const struct session *fetcher)
+{
+    return !fetcher->is_draining && !fetcher->is_gone && !fetcher->is_reserved;
+}
+
+bool
+sessions_have_fetcher(const struct sessions *sessions,
+                      const struct session *except)
+{
+    const struct session *it;
+
+    DL_FOREACH(sessions->fetchers, it)
+    {
+        if (it != except && takes_jobs(it) && !it->pause)
+            return true;
+    }
+    return false;
+}
+
+size_t
+sessions_paused(const struct sessions *sessions)
+{
+    const struct session *it;
+    size_t len = 0;
+
+    DL_FOREACH(sessions->fetchers, it)
+    {
+        len += it->pause != WIRE_PAUSE_NONE;
+    }
+    return len;
+}
+
 struct session *
 sessions_pick_fetcher(const struct sessions *sessions, size_t *out_room)
 {
+    bool all_pause = !sessions_have_fetcher(sessions, NULL);
     struct session *it, *best = NULL;
 
     DL_FOREACH(sessions->fetchers, it)
     {
-        if (it->is_draining || it->is_gone || it->is_reserved ||
+        if (!takes_jobs(it) || (it->pause && !all_pause) ||
             it->jobs_len >= capacity(it))
             continue;
         if (best && best->is_doubtful != it->is_doubtful) {

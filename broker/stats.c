@@ -206,6 +206,10 @@ put_sessions(const struct broker *broker, struct metrics_page *page)
     put_by_role(page, METRICS_GAUGE, "urlsum_broker_sessions",
                 "Workers that have a session; each thread of a hasher is one.",
                 sessions->fetchers_len, sessions->hashers_len);
+    metrics_gauge(page, "urlsum_broker_fetchers_paused",
+                  "Fetchers that want no jobs for now: no DNS server answers "
+                  "them.",
+                  sessions_paused(sessions));
     put_by_role(page, METRICS_COUNTER, "urlsum_broker_sessions_begun_total",
                 "Sessions of workers that began.", BY_ROLE(sessions_begun));
     metrics_family(page, METRICS_COUNTER, "urlsum_broker_sessions_ended_total",

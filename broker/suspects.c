@@ -102,8 +102,10 @@ is_better(const struct broker *broker, const struct session *it,
 {
     uint64_t busy = broker->suspects.busy;
 
-    if (!best || it->is_doubtful != best->is_doubtful)
-        return !best || best->is_doubtful;
+    if (!best || !it->pause != !best->pause)
+        return !best || best->pause;
+    if (it->is_doubtful != best->is_doubtful)
+        return best->is_doubtful;
     if (it->id == busy || best->id == busy)
         return best->id == busy;
     return it->jobs_len < best->jobs_len;

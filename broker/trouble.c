@@ -155,6 +155,20 @@ has_fetcher(const struct sessions *sessions)
     return false;
 }
 
+// There is one reason to pause so far.
+static bool
+all_pause(const struct sessions *sessions)
+{
+    const struct session *session;
+
+    DL_FOREACH(sessions->fetchers, session)
+    {
+        if (!session->is_gone && !session->is_draining && !session->pause)
+            return false;
+    }
+    return true;
+}
+
 static bool
 store_refuses(const struct broker *broker)
 {
@@ -176,6 +190,8 @@ find_hindrance(const struct broker *broker)
         return "no hasher is connected";
     if (broker->is_draining)
         return "the broker is about to stop";
+    if (all_pause(&broker->sessions))
+        return "no DNS server answers";
     return NULL;
 }
 

@@ -36,7 +36,9 @@ const struct conf_program cmd_workers_program = {
     .doc = "List the fetchers and hashers that have a session with the broker."
            "\v"
            "JOBS are in hand now, DONE and BYTES since the session began, "
-           "SILENT is the time since the worker's last word.\n\n"
+           "SILENT is the time since the worker's last word. One that is "
+           "\"pausing\" gets no jobs while others take them; its line ends "
+           "with the reason.\n\n"
            "Exit codes: 0; 2 usage; 3 no broker.",
     .tables = tables,
 };
@@ -57,8 +59,18 @@ put_json(const Urlsum__V1__Worker *worker, struct text *out)
     json_u64(&json, "silent_ms", worker->silent_ms);
     json_u64(&json, "connected_ms", worker->connected_ms);
     json_bool(&json, "draining", worker->draining);
+    if (worker->pauses[0])
+        json_puts(&json, "pauses", worker->pauses);
     json_close_object(&json);
     text_putc(out, '\n');
+}
+
+static const char *
+state_of(const Urlsum__V1__Worker *worker)
+{
+    if (worker->draining)
+        return "draining";
+    return worker->pauses[0] ? "pausing" : "serving";
 }
 
 static void
@@ -72,8 +84,12 @@ put_row(const Urlsum__V1__Worker *worker, struct text *out)
     text_printf(
         out, "  %10" PRIu64 "  %15" PRIu64 "  %6.1f s  %7" PRIu64 " s  %-8s  ",
         worker->done, worker->bytes, (double)worker->silent_ms / 1000,
-        worker->connected_ms / 1000, worker->draining ? "draining" : "serving");
+        worker->connected_ms / 1000, state_of(worker));
     text_printable(out, worker->name, strlen(worker->name), WIRE_NAME_MAX);
+    if (worker->pauses[0]) {
+        text_puts(out, ": ");
+        text_printable(out, worker->pauses, strlen(worker->pauses), 200);
+    }
     text_putc(out, '\n');
 }
 

@@ -9,6 +9,7 @@
 #include "fetcher/multi.h"
 #include "fetcher/names.h"
 #include "fetcher/outbox.h"
+#include "fetcher/pause.h"
 #include "fetcher/profile.h"
 #include "fetcher/settings.h"
 #include "fetcher/transfer.h"
@@ -60,6 +61,7 @@ struct fetcher {
     struct transfer *idle;        // the warmest first
     char *url;                    // scratch: the job's URL with an end
     struct wire_vouched *vouched; // scratch: room for every job in hand
+    struct pause pause;
     bool is_draining;
     bool is_leaving; // loop_end() was called
     int err;         // why it leaves early; 0: it does not
@@ -364,6 +366,7 @@ on_welcome(void *arg, const struct wire_welcome *welcome)
 
     assert(!fetcher->in_hand); // on_lost() came before
     credit_init(&fetcher->credit, welcome->window, welcome->job_window);
+    pause_reset(&fetcher->pause);
 }
 
 static void
@@ -485,6 +488,8 @@ on_flush(void *arg)
 
     run_line(fetcher);
     names_turn(fetcher->names);
+    pause_turn(&fetcher->pause, names_are_out(fetcher->names), fetcher->link,
+               fetcher->in_hand, fetcher->vouched, loop_now_ms(fetcher->loop));
     multi_turn(fetcher->multi);
     profiles_turn(&fetcher->profiles);
     give_up(fetcher, body_flush_streams(&fetcher->sink));

@@ -105,6 +105,12 @@ names_cancel(struct names *names, struct resolver_wait *wait)
     resolver_cancel(names->resolver, wait);
 }
 
+bool
+names_are_out(const struct names *names)
+{
+    return resolver_is_out(names->resolver);
+}
+
 void
 names_turn(struct names *names)
 {

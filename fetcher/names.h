@@ -25,4 +25,7 @@ void names_cancel(struct names *names, struct resolver_wait *wait);
 // told from here.
 void names_turn(struct names *names);
 
+// True during an outage: nobody tells any name.
+bool names_are_out(const struct names *names);
+
 #endif

@@ -24,6 +24,8 @@
 #define TRIES_MAX 3
 // Pause after the first of them; the second is twice as long.
 #define RETRY_MS 1000
+// Names that are tried during an outage though nobody waits for them.
+#define CANARIES_MAX 8
 // Between two tries during an outage.
 #define PROBE_MS 1000
 
@@ -396,6 +398,8 @@ fail_overdue(struct resolver *resolver, uint64_t now_ms)
         return;
     DL_FOREACH_SAFE(resolver->queued, name, next)
     {
+        if (!name->waits)
+            continue; // it is tried for the sake of others
         unlist(resolver, name);
         fail(resolver, name, resolver->why, now_ms);
     }
@@ -519,6 +523,20 @@ resolver_ask(struct resolver *resolver, struct resolver_wait *wait,
     return 0;
 }
 
+// During an outage a few names stay in the queue that nobody waits for: servers
+// that refuse to tell the root's may tell these, and so its end.
+static bool
+is_canary(const struct resolver *resolver)
+{
+    const struct resolver_name *it;
+    size_t len = 0;
+
+    if (resolver->mood != OUTAGE)
+        return false;
+    DL_COUNT(resolver->queued, it, len);
+    return len <= CANARIES_MAX;
+}
+
 void
 resolver_cancel(struct resolver *resolver, struct resolver_wait *wait)
 {
@@ -530,6 +548,8 @@ resolver_cancel(struct resolver *resolver, struct resolver_wait *wait)
     if (name->waits ||
         (name->state != NAME_QUEUED && name->state != NAME_DELAYED))
         return; // its answer will be of use to the next
+    if (is_canary(resolver))
+        return;
     unlist(resolver, name);
     HASH_DEL(resolver->names, name);
     free_name(name);
@@ -549,6 +569,12 @@ resolver_is_due(const struct resolver *resolver)
 {
     return resolver->to_tell || (resolver->queued && resolver->mood == CLEAR &&
                                  resolver->under_way < QUESTIONS_MAX);
+}
+
+bool
+resolver_is_out(const struct resolver *resolver)
+{
+    return resolver->mood == OUTAGE;
 }
 
 bool

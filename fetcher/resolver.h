@@ -10,7 +10,9 @@
 //   CLEAR   -> questions are asked as they come
 //   DOUBT   -> one was not told, and nothing else has been since it was last
 //              asked: no new questions until the root's servers are told
-//   OUTAGE  -> they were not: one name after the other is tried, a second apart
+//   OUTAGE  -> they were not: one name after the other is tried, a second
+//   apart,
+//              and a few that nobody waits for any more go on being tried
 //
 // Any answer that tells something ends doubt and outage. Knows no network and
 // no clock: a source asks, the caller brings the time. Loop thread only.
@@ -91,6 +93,9 @@ void resolver_turn(struct resolver *resolver, uint64_t now_ms);
 
 // True when resolver_turn() should be called again without sleep.
 bool resolver_is_due(const struct resolver *resolver);
+
+// True during an outage.
+bool resolver_is_out(const struct resolver *resolver);
 
 // True when time matters: it should be called several times a second.
 bool resolver_is_busy(const struct resolver *resolver);

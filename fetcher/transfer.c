@@ -527,6 +527,13 @@ transfer_resume(struct transfer *transfer)
     return curl_easy_pause(transfer->easy, CURLPAUSE_CONT);
 }
 
+bool
+transfer_waits_unbegun(const struct transfer *transfer)
+{
+    return lookup_is_under_way(&transfer->lookup) && !transfer->is_begun &&
+           !transfer->body.has_left;
+}
+
 // Bytes that went to or fro. Headers and bodies that libcurl keeps to itself
 // count as well, and so does the request: whoever has sent it was connected.
 static uint64_t

@@ -149,6 +149,9 @@ uint64_t transfer_drop(struct transfer *transfer, bool is_running);
 // CURLE_OK, or why the transfer cannot go on: it is still running then.
 CURLcode transfer_resume(struct transfer *transfer);
 
+// True when it waits for its host's addresses, and nothing of a body has come.
+bool transfer_waits_unbegun(const struct transfer *transfer);
+
 // True when the fetcher can vouch for it, which is running or waits for credit.
 bool transfer_vouch(struct transfer *transfer, uint64_t now_ms);
 

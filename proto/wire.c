@@ -170,6 +170,19 @@ wire_kind_name(uint64_t kind)
 }
 
 const char *
+wire_pause_meaning(enum wire_pause reason)
+{
+    static const char *const meanings[WIRE_PAUSE_COUNT] = {
+#define X(number, symbol, meaning) [number] = meaning,
+        WIRE_PAUSES(X)
+#undef X
+    };
+
+    assert(reason < WIRE_PAUSE_COUNT);
+    return meanings[reason];
+}
+
+const char *
 wire_abort_name(enum wire_abort reason)
 {
     static const char *const names[WIRE_ABORT_COUNT] = {

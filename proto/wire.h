@@ -36,7 +36,8 @@
     X(12, BYE, "F>B H>B B>F B>H")                                              \
     X(13, ERROR, "F>B H>B B>F B>H")                                            \
     X(14, SUITE, "F>B")                                                        \
-    X(15, PROFILE, "B>F")
+    X(15, PROFILE, "B>F")                                                      \
+    X(16, PAUSE, "F>B")
 
 enum wire_kind {
 #define X(number, symbol, directions) WIRE_##symbol = (number),
@@ -75,6 +76,18 @@ enum wire_abort {
     WIRE_ABORTS(X)
 #undef X
         WIRE_ABORT_COUNT
+};
+
+//    number, symbol, meaning
+#define WIRE_PAUSES(X)                                                         \
+    X(0, NONE, "it takes jobs")                                                \
+    X(1, NO_NAMES, "no DNS server answers it")
+
+enum wire_pause {
+#define X(number, symbol, meaning) WIRE_PAUSE_##symbol = (number),
+    WIRE_PAUSES(X)
+#undef X
+        WIRE_PAUSE_COUNT
 };
 
 // A borrowed run of bytes: valid until the next decode with the same decoder,
@@ -222,7 +235,8 @@ struct wire_credit {
     uint64_t bytes;
 };
 
-// A job that a fetcher vouches for: it moves, or may still be silent.
+// A job that a fetcher vouches for: it moves, or may still be silent. Also one
+// that waits, and could as well be another fetcher's.
 struct wire_vouched {
     uint64_t job;
     uint32_t attempt;
@@ -330,6 +344,11 @@ struct wire_message {
             uint64_t place;
             const struct wire_profile *profile;
         } profile;
+        struct {
+            enum wire_pause reason;
+            const struct wire_vouched *items; // jobs that wait meanwhile
+            size_t len;
+        } pause;
         uint64_t bye_is_final; // 0: no new work, please; 1: gone now
         struct {
             enum wire_error code;
@@ -397,9 +416,14 @@ void wire_put_suite(struct wire_buf *buf, const struct wire_suite *items,
 // The profile must keep to profile.h (asserted).
 void wire_put_profile(struct wire_buf *buf, uint64_t place,
                       const struct wire_profile *profile);
+void wire_put_pause(struct wire_buf *buf, enum wire_pause reason,
+                    const struct wire_vouched *items, size_t len);
 void wire_put_bye(struct wire_buf *buf, bool is_final);
 void wire_put_error(struct wire_buf *buf, enum wire_error code,
                     const char *text);
+
+// What a fetcher means that pauses for this reason, one clause; static.
+const char *wire_pause_meaning(enum wire_pause reason);
 
 // True for a segment that is a whole body of its own, and can share a message
 // with others.

@@ -111,26 +111,49 @@ read_ping(struct wire_decoder *decoder, const msgpack_object *at,
                                        "PING: ttl_ms out of range");
 }
 
+// Names of jobs, as PONG and PAUSE have them.
+static struct list
+read_vouched(struct wire_decoder *decoder, const msgpack_object *at,
+             const char *no_list, const char *no_entry)
+{
+    struct list list = read_list(decoder, at, 0, WIRE_ENTRIES_MAX, no_list);
+
+    for (size_t i = 0; i < list.len; i++) {
+        const msgpack_object *fields =
+            read_fields(decoder, &list.at[i], 2, no_entry);
+
+        if (!fields)
+            break;
+        decoder->vouched[i].job = read_job(decoder, &fields[0]);
+        decoder->vouched[i].attempt = read_attempt(decoder, &fields[1]);
+    }
+    return list;
+}
+
 static void
 read_pong(struct wire_decoder *decoder, const msgpack_object *at,
           struct wire_message *message)
 {
-    struct list list = read_list(decoder, &at[1], 0, WIRE_ENTRIES_MAX,
-                                 "PONG: no array, or too many entries");
-
     message->pong.load =
         read_number(decoder, &at[0], 0, UINT32_MAX, "PONG: load out of range");
-    for (size_t i = 0; i < list.len; i++) {
-        const msgpack_object *fields =
-            read_fields(decoder, &list.at[i], 2, "PONG: an entry's shape");
-
-        if (!fields)
-            return;
-        decoder->vouched[i].job = read_job(decoder, &fields[0]);
-        decoder->vouched[i].attempt = read_attempt(decoder, &fields[1]);
-    }
+    message->pong.len =
+        read_vouched(decoder, &at[1], "PONG: no array, or too many entries",
+                     "PONG: an entry's shape")
+            .len;
     message->pong.items = decoder->vouched;
-    message->pong.len = list.len;
+}
+
+static void
+read_pause(struct wire_decoder *decoder, const msgpack_object *at,
+           struct wire_message *message)
+{
+    message->pause.reason = (enum wire_pause)read_number(
+        decoder, &at[0], 0, WIRE_PAUSE_COUNT - 1, "PAUSE: unknown reason");
+    message->pause.len =
+        read_vouched(decoder, &at[1], "PAUSE: no array, or too many entries",
+                     "PAUSE: an entry's shape")
+            .len;
+    message->pause.items = decoder->vouched;
 }
 
 static void
@@ -490,6 +513,7 @@ static const struct {
     [WIRE_ERROR] = {2, read_error},
     [WIRE_SUITE] = {1, read_suite},
     [WIRE_PROFILE] = {2, wire_read_profile},
+    [WIRE_PAUSE] = {2, read_pause},
 };
 
 static void

@@ -168,6 +168,17 @@ wire_put_ping(struct wire_buf *buf, uint64_t ttl_ms)
     put_number(buf, ttl_ms);
 }
 
+static void
+put_vouched(struct wire_buf *buf, const struct wire_vouched *items, size_t len)
+{
+    put_array(buf, len);
+    for (size_t i = 0; i < len; i++) {
+        put_array(buf, 2);
+        put_number(buf, items[i].job);
+        put_number(buf, items[i].attempt);
+    }
+}
+
 void
 wire_put_pong(struct wire_buf *buf, uint64_t load,
               const struct wire_vouched *items, size_t len)
@@ -175,12 +186,17 @@ wire_put_pong(struct wire_buf *buf, uint64_t load,
     assert(load <= UINT32_MAX && len <= WIRE_ENTRIES_MAX);
     begin(buf, WIRE_PONG, 2);
     put_number(buf, load);
-    put_array(buf, len);
-    for (size_t i = 0; i < len; i++) {
-        put_array(buf, 2);
-        put_number(buf, items[i].job);
-        put_number(buf, items[i].attempt);
-    }
+    put_vouched(buf, items, len);
+}
+
+void
+wire_put_pause(struct wire_buf *buf, enum wire_pause reason,
+               const struct wire_vouched *items, size_t len)
+{
+    assert(reason < WIRE_PAUSE_COUNT && len <= WIRE_ENTRIES_MAX);
+    begin(buf, WIRE_PAUSE, 2);
+    put_number(buf, reason);
+    put_vouched(buf, items, len);
 }
 
 static void

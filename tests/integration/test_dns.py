@@ -3,12 +3,14 @@ fails nobody."""
 import os
 import threading
 import time
+import urllib.request
 
 import pytest
 
 from dns_server import REFUSED, SERVFAIL, DnsServer
-from harness import PATIENCE, environment, sha512, wait_until
+from harness import PATIENCE, environment, free_port, sha512, wait_until
 from test_address_policy import FORBIDDEN, HOME, Watch
+from test_commands import workers
 from test_redirects import Site
 
 HOSTS = 120
@@ -215,6 +217,58 @@ def test_an_outage_stops_nothing_that_needs_no_names(named, dns, site):
     assert all(record["outcome"] == "ok" for record in records.values())
     timer.join()
     waiting.join()
+
+
+def test_an_outage_of_one_fetcher(new_fleet, dns, site):
+    """The other one, whose servers answer, does all the work: also what waits
+    already where none do."""
+    dead = DnsServer()
+    dead.silent = True
+    fleet = new_fleet()
+    try:
+        fleet.start_broker("--parallel-max-host", "64", "--http",
+                           f"127.0.0.1:{(port := free_port())}")
+        fleet.start_hasher()
+        start = {"env": environment(URLSUM_ALLOW_NET=HOME)}
+        fleet.fetcher = fleet.start_fetcher(
+            "--dns-servers", dead.where, "--dns-timeout", "0.5", **start)
+        urls = [url_of(site, f"host{n}.test") for n in range(HOSTS)]
+        batch, = fleet.client("submit", "--retry", "0", "-i", "-",
+                              stdin="\n".join(urls)).lines
+        # Alone it gets jobs as ever: not all of them need names.
+        fleet.broker.wait_event("worker.pauses")
+        status = wait_until(lambda: (got := fleet.status(batch)).get(
+            "hindrance") and got, "a hindrance")
+        assert status["hindrance"] == "no DNS server answers"
+        (row,) = [row for row in workers(fleet) if row["role"] == "fetcher"]
+        assert row["pauses"] == "no DNS server answers it"
+        assert row["jobs"] == HOSTS
+        assert records_of(fleet, [site.url("a")])[site.url("a")][
+            "outcome"] == "ok"
+        other = fleet.start_fetcher("--dns-servers", dns.where, **start)
+        fleet.client("wait", batch)
+        records = fleet.client("results", batch, "--format", "jsonl").records()
+        assert {record["fetcher"] for record in records} == {
+            other.worker_name}
+        assert {record["attempts"] for record in records} == {1}
+        assert "hindrance" not in fleet.status(batch)
+        page = urllib.request.urlopen(
+            f"http://127.0.0.1:{port}/metrics").read().decode()
+        assert "\nurlsum_broker_fetchers_paused 1\n" in page
+        # What comes from now on never goes there.
+        urls = [url + "?again" for url in urls]
+        begin = fleet.fetcher.text().count("event=fetch.start")
+        assert {record["outcome"] for record in
+                records_of(fleet, urls).values()} == {"ok"}
+        assert fleet.fetcher.text().count("event=fetch.start") == begin
+        assert "pausing" in fleet.client("workers").stdout.decode()
+        # It comes back.
+        dead.names = dns.names
+        dead.silent = False
+        fleet.broker.wait_event("worker.goes_on")
+        assert "pausing" not in fleet.client("workers").stdout.decode()
+    finally:
+        dead.end()
 
 
 def test_an_outage_has_an_end(new_fleet, dns, site):

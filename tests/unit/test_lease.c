@@ -89,6 +89,63 @@ test_what_renews(void **state)
     scene_free(scene);
 }
 
+static void
+say_pause(struct peer *fetcher, enum wire_pause reason, struct scene *scene,
+          size_t i)
+{
+    struct wire_vouched item = {.job = scene->jobs[i].job,
+                                .attempt = scene->jobs[i].attempt};
+
+    wire_put_pause(fetcher->buf, reason, &item, 1);
+    peer_say(fetcher, false, 0);
+}
+
+static void
+test_pause(void **state)
+{
+    struct scene *scene = scene_with(2);
+    struct sessions *sessions = &scene->broker->sessions;
+    struct peer other;
+    size_t room;
+
+    (void)state;
+    // Nobody else is there: all stays as it is.
+    say_pause(&scene->fetcher, WIRE_PAUSE_NO_NAMES, scene, 0);
+    assert_int_equal(job_at(scene, 0)->state, JOB_LEASED);
+    assert_ptr_equal(sessions_pick_fetcher(sessions, &room),
+                     scene->fetcher.session);
+    // Nor is one that pauses, too.
+    peer_join(scene->world, &other, WIRE_FETCHER, 1);
+    say_pause(&other, WIRE_PAUSE_NO_NAMES, scene, 0);
+    say_pause(&scene->fetcher, WIRE_PAUSE_NO_NAMES, scene, 0);
+    assert_int_equal(job_at(scene, 0)->state, JOB_LEASED);
+    // Another's jobs, and older attempts, are no breach.
+    say_pause(&other, WIRE_PAUSE_NONE, scene, 0);
+    say_pause(&other, WIRE_PAUSE_NONE, scene, 1);
+    assert_false(other.session->is_gone);
+    scene->jobs[1].attempt++;
+    say_pause(&scene->fetcher, WIRE_PAUSE_NO_NAMES, scene, 1);
+    scene->jobs[1].attempt--;
+    assert_int_equal(job_at(scene, 1)->state, JOB_LEASED);
+    // Now the other takes what waits, at no cost.
+    say_pause(&scene->fetcher, WIRE_PAUSE_NO_NAMES, scene, 0);
+    assert_false(scene->fetcher.session->is_gone);
+    assert_int_equal(job_at(scene, 0)->state, JOB_QUEUED);
+    assert_int_equal(job_at(scene, 0)->lost, 0);
+    assert_int_equal(job_at(scene, 0)->tries, 0);
+    assert_int_equal(job_at(scene, 1)->state, JOB_LEASED);
+    assert_ptr_equal(sessions_pick_fetcher(sessions, &room), other.session);
+    sessions_flush(scene->broker);
+    peer_expect(&scene->fetcher, WIRE_ABORT);
+    // What has begun stays where it is.
+    say_part(scene, 1, 0, 10, false);
+    say_fetched(scene, 1, FAIL_OK, 20);
+    say_pause(&scene->fetcher, WIRE_PAUSE_NO_NAMES, scene, 1);
+    assert_int_equal(job_at(scene, 1)->state, JOB_HASHING);
+    peer_leave(&other);
+    scene_free(scene);
+}
+
 // Time in which the broker did not run itself is nobody's silence.
 static void
 test_own_pause(void **state)
@@ -368,6 +425,7 @@ main(void)
         cmocka_unit_test(test_lease_runs_out),
         cmocka_unit_test(test_when_it_is_looked_at),
         cmocka_unit_test(test_what_renews),
+        cmocka_unit_test(test_pause),
         cmocka_unit_test(test_own_pause),
         cmocka_unit_test(test_stuck_hasher),
         cmocka_unit_test(test_no_digest),

@@ -417,6 +417,36 @@ every_name_is_tried_during_an_outage(void **state)
     }
 }
 
+// Nobody waits any more, and the root's servers are never told: a few names go
+// on being tried, for they may be.
+static void
+an_outage_keeps_trying(void **state)
+{
+    struct scene *scene = *state;
+    struct waiter waiters[20];
+    size_t asked = 0;
+
+    begin_outage(scene, waiters, 20);
+    assert_true(resolver_is_out(scene->resolver));
+    for (size_t i = 0; i < 20; i++)
+        resolver_cancel(scene->resolver, &waiters[i].wait);
+    for (int s = 0; s < 100; s++) { // beyond outage_ms_max
+        const char *name;
+
+        later(scene, 1000);
+        while ((name = next_asked(scene))) {
+            asked += *name != '\0';
+            answer_turn(scene, DNS_UNTOLD);
+        }
+    }
+    assert_in_range(asked, 99, 100);
+    assert_true(resolver_is_busy(scene->resolver));
+    later(scene, 1000);
+    while (next_asked(scene)) // the name is told, then the root's servers not
+        answer_turn(scene, *next_asked(scene) ? DNS_FOUND : DNS_UNTOLD);
+    assert_false(resolver_is_out(scene->resolver));
+}
+
 static void
 an_outage_has_an_end(void **state)
 {
@@ -566,6 +596,7 @@ main(void)
         SCENE(a_doubt_holds_questions_back),
         SCENE(an_outage_fails_nobody),
         SCENE(every_name_is_tried_during_an_outage),
+        SCENE(an_outage_keeps_trying),
         SCENE(an_outage_has_an_end),
         SCENE(local_answers_prove_nothing),
         SCENE(who_cancels_is_not_told),

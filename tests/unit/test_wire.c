@@ -185,6 +185,26 @@ test_pong(void **state)
 }
 
 static void
+test_pause(void **state)
+{
+    const struct wire_vouched items[] = {{UINT64_MAX, UINT32_MAX}, {0, 1}};
+    struct wire_message message;
+
+    (void)state;
+    wire_put_pause(buf, WIRE_PAUSE_NONE, NULL, 0);
+    message = come_back(WIRE_PAUSE);
+    assert_int_equal(message.pause.reason, WIRE_PAUSE_NONE);
+    assert_int_equal(message.pause.len, 0);
+    wire_put_pause(buf, WIRE_PAUSE_NO_NAMES, items, 2);
+    message = come_back(WIRE_PAUSE);
+    assert_int_equal(message.pause.reason, WIRE_PAUSE_NO_NAMES);
+    assert_int_equal(message.pause.len, 2);
+    assert_true(message.pause.items[0].job == UINT64_MAX);
+    assert_int_equal(message.pause.items[0].attempt, UINT32_MAX);
+    assert_int_equal(message.pause.items[1].attempt, 1);
+}
+
+static void
 test_jobs(void **state)
 {
     static struct wire_job jobs[WIRE_ENTRIES_MAX];
@@ -578,6 +598,7 @@ main(void)
         cmocka_unit_test(test_digests), cmocka_unit_test(test_credit_and_abort),
         cmocka_unit_test(test_suite),   cmocka_unit_test(test_profile),
         cmocka_unit_test(test_pong),    cmocka_unit_test(test_names),
+        cmocka_unit_test(test_pause),
     };
 
     return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -53,7 +53,7 @@ static const struct {
     {"{1:2}", "no array with a kind"},
     {"[]", "no array with a kind"},
     {"[0]", "unknown kind"},
-    {"[16]", "unknown kind"},
+    {"[17]", "unknown kind"},
     {"[18446744073709551615]", "unknown kind"},
     {"['1']", "unknown kind"},
     {"[-1]", "unknown kind"},
@@ -219,6 +219,12 @@ static const struct {
     {"[14,[[1,1,[<a>]]]]", "no str"},
     {"[14,[[1,1,['A']]]]", "not an algorithm"},
     {"[14,[[1,1,['']]]]", "not an algorithm"},
+    // PAUSE
+    {"[16,2,[]]", "unknown reason"},
+    {"[16,-1,[]]", "unknown reason"},
+    {"[16,1,1]", "no array"},
+    {"[16,1,[1025*[1,1]]]", "too many entries"},
+    {"[16,1,[[1]]]", "an entry's shape"},
     // CREDIT, ABORT
     {"[10,1099511627777,[]]", "bytes out of range"},
     {"[10,0,1]", "no array"},
