@@ -12,7 +12,10 @@ from harness import GIVE_UP_S, ROOT
 
 @pytest.fixture(scope="module")
 def api(tmp_path_factory):
-    """The module that protoc makes of the contract."""
+    """The module that protoc makes of the contract. Once a process: its
+    messages are registered by name."""
+    if "urlsum_pb2" in sys.modules:
+        return sys.modules["urlsum_pb2"]
     folder = tmp_path_factory.mktemp("proto")
     subprocess.run(["protoc", f"--python_out={folder}",
                     f"--proto_path={ROOT / 'proto'}", "urlsum.proto"],

@@ -119,11 +119,12 @@ def test_hung_worker(new_fleet, nginx, origin):
     fleet.start_broker("--ttl", "2")
     fleet.start_hasher()
     hung = fleet.start_fetcher()
-    want = {origin.url(f"slow/50000/{n}/40"): odd.digest(50000, n)
+    want = {origin.url(f"gate/hung/50000/{n}"): odd.digest(50000, n)
             for n in range(8)}
     batch = submit(fleet, want)
     wait_until(lambda: fleet.status(batch)["fetching"] >= 1, "a transfer")
     os.kill(hung.pid, signal.SIGSTOP)
+    origin.get("open/hung")
     try:
         fleet.start_fetcher()
         fleet.broker.wait_event("worker.silent")

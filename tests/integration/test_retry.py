@@ -178,8 +178,8 @@ def test_stuck(module_fleet, origin):
     wait_until(lambda: re.match("nothing of its body for [0-9]+ s: the server",
                                 stuck(module_fleet, batch)[gated]["why"]),
                "the reason")
-    origin.get("open/stuck")
     module_fleet.client("cancel", batch)
+    origin.get("open/stuck")
     module_fleet.client("wait", batch, codes=(3,))
     text = module_fleet.client("status", batch, "--stuck").stdout.decode()
     assert "for nothing" in text
