@@ -61,7 +61,8 @@ struct request {
         struct store_requeue requeue;
     };
     struct store_url *urls;
-    unsigned char *options;
+    unsigned char *options; // as they were packed
+    size_t options_len;
     // RetryBatch: the rows on their way, how far it has read, where it stops,
     // how many were queued again.
     struct store_requeue_row *rows;

@@ -137,29 +137,10 @@ run_create(struct request *request)
         }
         (void)urlsum__v1__batch_options__pack(create->options,
                                               request->options);
+        request->options_len = row->options_len;
         row->options = request->options;
     }
     api_push(request);
-}
-
-// The batch was there: it must have been asked for in the same words.
-static bool
-is_same_batch(const struct request *request, const struct store_batch *row)
-{
-    const Urlsum__V1__CreateBatch *create = request->message->create;
-    struct suite suite = {0};
-    size_t len = 0;
-
-    if (!create->n_algorithms)
-        (void)suite_add(&suite, "sha512", 6);
-    for (size_t i = 0; i < create->n_algorithms; i++)
-        (void)suite_add(&suite, create->algorithms[i],
-                        strlen(create->algorithms[i]));
-    if (create->options)
-        len = urlsum__v1__batch_options__get_packed_size(create->options);
-    return strcmp(suite.text, row->algorithms) == 0 &&
-           len == row->options_len &&
-           (!len || memcmp(request->options, row->options, len) == 0);
 }
 
 static void
@@ -167,17 +148,22 @@ on_created(struct request *request)
 {
     struct broker *broker = api_broker(request->api);
     const struct store_batch *row = &request->create.batch;
+    struct store_batch loaded = *row;
     struct batch *batch;
     int err = 0;
 
-    if (request->create.existed && !is_same_batch(request, row)) {
+    if (request->create.existed && !request->create.is_same) {
         api_reply_error(&request, ERR(CONFLICT),
                         "a batch of that id was made with other algorithms or "
                         "options");
         return;
     }
+    if (request->create.existed) { // the same words as they are stored, whole
+        loaded.options = request->options;
+        loaded.options_len = request->options_len;
+    }
     if (!row->finished_wall_ms)
-        err = batch_load(broker, row, &batch);
+        err = batch_load(broker, &loaded, &batch);
     if (err) {
         api_reply_error(&request, ERR(UNAVAILABLE),
                         err == -ENOMEM ? "out of memory"

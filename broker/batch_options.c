@@ -5,6 +5,9 @@
 #include <errno.h>
 #include <stdlib.h>
 
+// BatchOptions.profile as protobuf begins it: field 17, with a length.
+#define PROFILE_KEY (17 << 3 | 2)
+
 static void *
 noting_alloc(void *arg, size_t size)
 {
@@ -93,6 +96,44 @@ batch_options_complaint(const Urlsum__V1__BatchOptions *options)
 #undef X
     why = fill_profile(options, &profile);
     return why ? why : profile_complaint(&profile.wire);
+}
+
+// Returns the bytes of a varint, or 0 for none.
+static size_t
+read_varint(const unsigned char *at, size_t len, uint64_t *out_number)
+{
+    uint64_t number = 0;
+
+    for (size_t i = 0; i < len && i < 10; i++) {
+        number |= (uint64_t)(at[i] & 0x7f) << (7 * i);
+        if (!(at[i] & 0x80)) {
+            *out_number = number;
+            return i + 1;
+        }
+    }
+    return 0;
+}
+
+size_t
+batch_options_public_len(const void *data, size_t len)
+{
+    const unsigned char *bytes = data;
+    uint64_t key, value;
+    size_t at = 0;
+
+    while (at < len) {
+        size_t used = read_varint(bytes + at, len - at, &key);
+
+        if (used && key == PROFILE_KEY)
+            return at;
+        at += used;
+        // All others are numbers.
+        if (!used || (key & 7) ||
+            !(used = read_varint(bytes + at, len - at, &value)))
+            return len;
+        at += used;
+    }
+    return len;
 }
 
 // Takes the message if there is something to tell.

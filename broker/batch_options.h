@@ -27,6 +27,11 @@ struct batch_options {
 // nothing.
 const char *batch_options_complaint(const Urlsum__V1__BatchOptions *options);
 
+// Of packed options, the bytes that replies may have: all before the profile,
+// which is packed last. So what is large, and may be secret, is not copied for
+// everybody who asks how a batch is doing.
+size_t batch_options_public_len(const void *data, size_t len);
+
 // Reads what the store has. Options that no broker packed count as none.
 // Returns 0 or -ENOMEM; the caller owns out_options->profile.
 int batch_options_read(const void *data, size_t len,

@@ -366,6 +366,16 @@ count(struct origin *origin, const struct wire_fetched *item)
                               : (int)item->facts.http_status;
 }
 
+// The batch says where its hosts are, or what connects instead of them: what
+// answered is not the origin's address.
+static bool
+is_led(const struct batch *batch)
+{
+    const struct batch_profile *profile = batch->options.profile;
+
+    return profile && (profile->wire.proxy.at || profile->wire.resolve_len);
+}
+
 void
 hosts_on_fetched(struct broker *broker, const struct job *job,
                  const struct wire_fetched *item)
@@ -382,7 +392,7 @@ hosts_on_fetched(struct broker *broker, const struct job *job,
             news = good_news(job);
             note(broker, origin, &news);
         }
-    } else if (facts->remote.len &&
+    } else if (facts->remote.len && !is_led(job->flow->batch) &&
                group_keys_learn(broker->hosts.keys, origin->number,
                                 facts->remote.at, facts->remote.len)) {
         regroup(broker, origin);

@@ -77,7 +77,10 @@ struct store_batch {
     // batch was begun by an older schema; CLOSE takes any then.
     uint64_t list_hash;
     // Request options, serialized urlsum.v1.BatchOptions; borrowed from the
-    // operation. CREATE: in and out.
+    // operation. CREATE: in and out. Out of whatever reads them for a reply
+    // (CREATE of one that existed, STATUS and its like, RESULTS, all BATCHES)
+    // without the profile: only what loads batches has it (BATCHES of those
+    // unfinished, REQUEUE).
     const void *options;
     size_t options_len;
 };
@@ -89,6 +92,7 @@ struct store_create {
     struct store_op op;
     struct store_batch batch;
     bool existed;
+    bool is_same; // out, if it existed: with these algorithms and options
     void *options_owned; // the store's: freed by store_create_fini()
 };
 void store_create_fini(struct store_create *create);

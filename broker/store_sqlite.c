@@ -151,6 +151,15 @@ insert_batch(struct sqlite *sqlite, const struct store_batch *row,
     return 0;
 }
 
+static bool
+is_same(const struct store_batch *one, const struct store_batch *other)
+{
+    return strcmp(one->algorithms, other->algorithms) == 0 &&
+           one->options_len == other->options_len &&
+           (!one->options_len ||
+            memcmp(one->options, other->options, one->options_len) == 0);
+}
+
 static int
 create(struct sqlite *sqlite, struct store_create *op)
 {
@@ -168,7 +177,9 @@ create(struct sqlite *sqlite, struct store_create *op)
         if (err || !slot)
             return err ? err : -EIO; // the index names a row that is not there
         op->existed = true;
-        op->op.err = sqlite_batch_copy(slot, &op->batch, &op->options_owned);
+        op->is_same = is_same(&op->batch, &slot->row);
+        op->op.err =
+            sqlite_batch_copy(slot, false, &op->batch, &op->options_owned);
         return 0;
     }
     err = insert_batch(sqlite, &op->batch, &batch);
@@ -281,7 +292,7 @@ mark(struct sqlite *sqlite, struct store_mark *op)
     if (op->op.err)
         return 0;
     // The copy first, for it is what can fail.
-    op->op.err = sqlite_batch_copy(slot, &op->row, &op->options_owned);
+    op->op.err = sqlite_batch_copy(slot, false, &op->row, &op->options_owned);
     if (op->op.err)
         return 0;
     if (op->op.kind == STORE_CLOSE && !slot->row.is_closed) {

@@ -158,9 +158,9 @@ int sqlite_batch_get(struct sqlite *sqlite, uint64_t batch,
 int sqlite_batch_by_id(struct sqlite *sqlite, const char *id,
                        uint64_t *out_batch);
 
-// Copies a row with options of its own (malloc). Returns 0 or -ENOMEM, which
-// loses nothing.
-int sqlite_batch_copy(const struct batch_slot *slot,
+// Copies a row with options of its own (malloc), without the profile unless it
+// is to be whole. Returns 0 or -ENOMEM, which loses nothing.
+int sqlite_batch_copy(const struct batch_slot *slot, bool is_whole,
                       struct store_batch *out_row, void **out_options);
 
 // Writes what changed in memory to the database.

@@ -4,6 +4,7 @@
 // written once a batch and commit, which halves the cost of a FINISH. A slot
 // holds the batches of one remainder; whoever needs it writes the old row first
 // (in the same transaction, so that is safe at any time).
+#include "broker/batch_options.h"
 #include "broker/store_sqlite.h"
 
 #include <errno.h>
@@ -110,17 +111,22 @@ sqlite_batch_read(sqlite3_stmt *stmt, struct store_batch *out_row)
 }
 
 int
-sqlite_batch_copy(const struct batch_slot *slot, struct store_batch *out_row,
-                  void **out_options)
+sqlite_batch_copy(const struct batch_slot *slot, bool is_whole,
+                  struct store_batch *out_row, void **out_options)
 {
-    void *options = malloc(slot->row.options_len + 1); // never 0 bytes
+    size_t len = slot->row.options_len;
+    void *options;
 
+    if (!is_whole)
+        len = batch_options_public_len(slot->row.options, len);
+    options = malloc(len + 1); // never 0 bytes
     if (!options)
         return -ENOMEM;
-    if (slot->row.options_len > 0)
-        memcpy(options, slot->row.options, slot->row.options_len);
+    if (len > 0)
+        memcpy(options, slot->row.options, len);
     *out_row = slot->row;
     out_row->options = *out_options = options;
+    out_row->options_len = len;
     return 0;
 }
 
@@ -150,7 +156,7 @@ sqlite_batch_get(struct sqlite *sqlite, uint64_t batch,
     err = sqlite_errno(sqlite->db, rc);
     if (rc == SQLITE_ROW) {
         sqlite_batch_read(stmt, &found.row);
-        err = sqlite_batch_copy(&found, &found.row, &options);
+        err = sqlite_batch_copy(&found, true, &found.row, &options);
         if (!err) {
             forget(slot);
             *slot = found;

@@ -3,6 +3,7 @@
 // Answers are copied out in two allocations whatever their number of rows: the
 // rows, and one buffer for their bytes. When memory for an answer cannot be
 // had, the operation alone fails (-ENOMEM).
+#include "broker/batch_options.h"
 #include "broker/store_sqlite.h"
 
 #include <errno.h>
@@ -352,7 +353,7 @@ sqlite_results(struct sqlite *sqlite, struct store_results *op)
         op->op.err = -ENOENT;
         return 0;
     }
-    op->op.err = sqlite_batch_copy(slot, &op->row, &op->options_owned);
+    op->op.err = sqlite_batch_copy(slot, false, &op->row, &op->options_owned);
     if (op->op.err)
         return 0;
     // Most looks at a batch that is being waited for find nothing new.
@@ -400,6 +401,9 @@ sqlite_batches(struct sqlite *sqlite, struct store_batches *op)
         if (op->op.err)
             break;
         sqlite_batch_read(stmt, &op->rows[op->len]);
+        if (!op->only_unfinished)
+            op->rows[op->len].options_len = batch_options_public_len(
+                op->rows[op->len].options, op->rows[op->len].options_len);
         op->op.err = buffer_add(&buffer, op->rows[op->len].options,
                                 op->rows[op->len].options_len);
         op->len++;

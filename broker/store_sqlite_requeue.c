@@ -88,7 +88,8 @@ sqlite_requeue(struct sqlite *sqlite, struct store_requeue *op)
     else if (!slot->row.is_closed)
         op->op.err = -EBUSY;
     else // the copy first, for it is what can fail
-        op->op.err = sqlite_batch_copy(slot, &op->row, &op->options_owned);
+        op->op.err =
+            sqlite_batch_copy(slot, true, &op->row, &op->options_owned);
     if (op->op.err)
         return 0;
     for (size_t i = 0; i < op->len; i++) {
@@ -101,6 +102,6 @@ sqlite_requeue(struct sqlite *sqlite, struct store_requeue *op)
         slot->has_new_counts = slot->has_new_flags = true;
     }
     op->row = slot->row;
-    op->row.options = op->options_owned;
+    op->row.options = op->options_owned; // whole
     return 0;
 }

@@ -52,6 +52,8 @@ struct fetcher {
     struct outbox *outbox;
     struct body_sink sink;
     struct credit credit;
+    struct rate rate;
+    struct loop_timer *rate_due;
     struct transfer_env env;
     struct loop_timer *grace;
     struct http *http;
@@ -140,6 +142,7 @@ put_aside(struct fetcher *fetcher, struct transfer *transfer)
 {
     credit_untake(&fetcher->credit, body_drop(&transfer->body));
     credit_close(&fetcher->credit, &transfer->claim);
+    rate_close(&fetcher->rate, &transfer->rate);
     transfer_end(transfer);
     HASH_DEL(fetcher->in_hand, transfer);
     metrics_set(&fetcher->stats.in_hand, --fetcher->in_hand_len);
@@ -234,6 +237,15 @@ take_credit(void *arg, struct transfer *transfer, uint64_t bytes)
     return credit_take(&fetcher->credit, &transfer->claim, bytes);
 }
 
+static bool
+take_rate(void *arg, struct transfer *transfer, uint64_t bytes)
+{
+    struct fetcher *fetcher = arg;
+
+    return rate_take(&fetcher->rate, &transfer->rate, bytes,
+                     loop_now_ms(fetcher->loop));
+}
+
 static void
 return_credit(void *arg, struct transfer *transfer, uint64_t bytes)
 {
@@ -250,6 +262,17 @@ transfer_of_claim(struct credit_claim *claim)
                                        offsetof(struct transfer, claim));
 }
 
+static void
+go_on(struct fetcher *fetcher, struct transfer *transfer)
+{
+    CURLcode code = transfer_resume(transfer);
+
+    if (code == CURLE_OK)
+        return;
+    multi_remove(transfer->gate.multi, transfer->easy);
+    on_done(fetcher, transfer->easy, code);
+}
+
 // Lets those go on that waited for credit, while there is some.
 static void
 run_line(struct fetcher *fetcher)
@@ -258,18 +281,35 @@ run_line(struct fetcher *fetcher)
 
     while ((claim = credit_next(&fetcher->credit))) {
         struct transfer *transfer = transfer_of_claim(claim);
-        CURLcode code;
 
-        if (transfer->is_finished) {
+        if (transfer->is_finished)
             settle(fetcher, transfer);
-            continue;
-        }
-        code = transfer_resume(transfer);
-        if (code != CURLE_OK) {
-            multi_remove(transfer->gate.multi, transfer->easy);
-            on_done(fetcher, transfer->easy, code);
-        }
+        else
+            go_on(fetcher, transfer);
     }
+}
+
+static void
+on_rate_due(void *arg)
+{
+    (void)arg; // run_rate() comes before the loop sleeps
+}
+
+// Lets those go on that waited for --limit-rate.
+static void
+run_rate(struct fetcher *fetcher)
+{
+    uint64_t now_ms = loop_now_ms(fetcher->loop), due_ms;
+    struct rate_claim *claim;
+
+    while ((claim = rate_next(&fetcher->rate, now_ms)))
+        go_on(fetcher,
+              (struct transfer *)(void *)((char *)claim -
+                                          offsetof(struct transfer, rate)));
+    due_ms = rate_due_ms(&fetcher->rate);
+    if (due_ms != UINT64_MAX)
+        loop_timer_start(fetcher->rate_due,
+                         due_ms > now_ms ? due_ms - now_ms : 1, 0);
 }
 
 // Returns an idle transfer, not in the list any more, or NULL.
@@ -353,6 +393,9 @@ on_job(struct fetcher *fetcher, const struct wire_job *job,
         answer_failure(fetcher, job, FAIL_BLOCKED_ADDRESS,
                        "the batch's --proxy is not taken by a fetcher without "
                        "--proxy-enforces-policy");
+    else if (profile && profile->is_unusable)
+        answer_failure(fetcher, job, FAIL_INVALID_URL,
+                       "what the batch names as its --proxy is no URL");
     else
         start_job(fetcher, job, request, profile);
 }
@@ -492,6 +535,7 @@ on_flush(void *arg)
                fetcher->in_hand, fetcher->vouched, loop_now_ms(fetcher->loop));
     multi_turn(fetcher->multi);
     profiles_turn(&fetcher->profiles);
+    run_rate(fetcher);
     give_up(fetcher, body_flush_streams(&fetcher->sink));
     give_up(fetcher, outbox_flush(fetcher->outbox));
     if (multi_is_due(fetcher->multi) || profiles_is_due(&fetcher->profiles))
@@ -526,6 +570,7 @@ set_env(struct fetcher *fetcher)
     fetcher->env.settings = &fetcher->settings;
     fetcher->env.buffer_bytes = is_few ? BUFFER_BYTES_FEW : BUFFER_BYTES_MANY;
     fetcher->env.take_credit = take_credit;
+    fetcher->env.take_rate = take_rate;
     fetcher->env.on_end = on_end;
     fetcher->env.names = fetcher->names;
     fetcher->env.return_credit = return_credit;
@@ -599,6 +644,9 @@ start(struct fetcher *fetcher)
     if (!err)
         err = loop_timer_new(fetcher->loop, on_grace_over, fetcher,
                              &fetcher->grace);
+    if (!err)
+        err = loop_timer_new(fetcher->loop, on_rate_due, fetcher,
+                             &fetcher->rate_due);
     if (!err && fetcher->config->http)
         err = fetch_stats_serve(&fetcher->stats, fetcher->loop,
                                 fetcher->config->http, &fetcher->http);
@@ -606,6 +654,8 @@ start(struct fetcher *fetcher)
         return err;
     set_env(fetcher);
     profiles_init(&fetcher->profiles, make_multi, fetcher);
+    rate_init(&fetcher->rate, (uint64_t)fetcher->config->limit_rate,
+              loop_now_ms(fetcher->loop));
     // A window of nothing until a session begins.
     credit_init(&fetcher->credit, 0, 0);
     err = open_link(fetcher);
@@ -634,6 +684,7 @@ finish(struct fetcher *fetcher)
     names_free(&fetcher->names);
     if (fetcher->loop) {
         loop_timer_free(&fetcher->grace);
+        loop_timer_free(&fetcher->rate_due);
         loop_free(&fetcher->loop);
     }
     if (fetcher->env.share)

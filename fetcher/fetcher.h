@@ -26,6 +26,7 @@ struct fetcher_config {
     int64_t speed_time_ms;   // ... for so long: the transfer is given up
     int64_t max_time_ms;     // 0: no limit
     int64_t max_filesize;    // 0: no limit
+    int64_t limit_rate;      // bytes a second, of all transfers; 0: no limit
     bool no_resume;          // a body that was cut is fetched from its start
     const char *user_agent;
     bool allows_any_address;    // an embedded run: it is the user's own
@@ -39,9 +40,10 @@ struct fetcher_config {
 // Offsets are of struct fetcher_config; NULL-ended. fetcher_transfer_options:
 // --parallel-max, --cacert, --dns-servers, --dns-timeout, --connect-timeout,
 // --max-redirs, --proto-redir, --speed-limit (-Y), --speed-time (-y),
-// --max-time (-m), --max-filesize, --no-resume, --user-agent (-A): what
-// an embedded run offers as well. fetcher_embedded_options: --dns-outage, as
-// long as a person waits. fetcher_options: the program's own: --dns-outage,
+// --max-time (-m), --max-filesize, --limit-rate, --no-resume, --user-agent
+// (-A): what an embedded run offers as well. fetcher_embedded_options:
+// --dns-outage, as long as a person waits. fetcher_options: the program's own:
+// --dns-outage,
 // --broker, --name,
 // --allow-net, --proxy-enforces-policy, --grace, --http.
 extern const struct conf_option fetcher_transfer_options[];

@@ -46,6 +46,10 @@ const struct conf_option fetcher_transfer_options[] = {
      "Give a transfer up that takes longer, however fast it is; 0 never does."},
     {"max-filesize", 0, CONF_SIZE, AT(max_filesize), "0", 0, INT64_C(1) << 62,
      "BYTES", "Fail a URL whose body is larger; 0 takes any size."},
+    {"limit-rate", 0, CONF_SIZE, AT(limit_rate), "0", 0, INT64_C(1) << 40,
+     "BYTES",
+     "Take at most so many bytes of bodies a second, all transfers together; 0 "
+     "sets no limit."},
     {"no-resume", 0, CONF_BOOL, AT(no_resume), NULL, 0, 0, NULL,
      "Do not go on with a body whose connection broke: fetch it from its "
      "start, "
@@ -74,7 +78,9 @@ const struct conf_option fetcher_options[] = {
     {"proxy-enforces-policy", 0, CONF_BOOL, AT(proxy_enforces_policy), NULL, 0,
      0, NULL,
      "Use the proxy of the environment for all URLs: it keeps fetches out of "
-     "private networks itself."},
+     "private networks itself. Also take proxies that batches name, at "
+     "addresses "
+     "that --allow-net or the internet has."},
     {"grace", 0, CONF_SECONDS, AT(grace_ms), "25", 0, DAY_MS, "SECONDS",
      "How long a stop waits for transfers in hand."},
     HTTP_OPTION(AT(http)),

@@ -104,6 +104,20 @@ copy_cacert(struct wire_bytes from, struct profile *profile)
     return err;
 }
 
+// libcurl would quote it, with its password.
+static bool
+is_url(const char *proxy)
+{
+    CURLU *url = curl_url();
+    CURLUcode code = CURLUE_OUT_OF_MEMORY;
+
+    if (url)
+        code = curl_url_set(url, CURLUPART_URL, proxy,
+                            CURLU_NON_SUPPORT_SCHEME | CURLU_GUESS_SCHEME);
+    curl_url_cleanup(url);
+    return code == CURLUE_OK;
+}
+
 static uint64_t
 number_of(uint64_t number)
 {
@@ -123,6 +137,7 @@ fill(struct profile *profile, const struct wire_profile *wire)
         err = copy_user(wire->user, profile);
     if (!err)
         err = copy_text(wire->proxy, &profile->proxy);
+    profile->is_unusable = profile->proxy && !is_url(profile->proxy);
     if (!err)
         err = copy_cacert(wire->cacert, profile);
     if (!err)

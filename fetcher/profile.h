@@ -26,6 +26,7 @@ struct profile {
     char **resolve;                // "HOST:PORT:ADDRESS,..."
     size_t resolve_len;
     bool is_insecure, is_compressed;
+    bool is_unusable;                  // its proxy is no URL
     uint64_t ip_version, http_version; // 0: any
     struct multi *multi;  // its own; NULL: connections are everybody's
     struct profile *next; // those with a multi

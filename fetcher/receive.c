@@ -492,14 +492,21 @@ size_t
 receive_body(char *data, size_t size, size_t len, void *arg)
 {
     struct transfer *transfer = arg;
+    const struct transfer_env *env = transfer->env;
+    size_t taken;
 
     (void)size; // always 1
     if (len == 0)
         return 0; // libcurl may call so for an empty body; that is success
+    if (!env->take_rate(env->arg, transfer, len))
+        return CURL_WRITEFUNC_PAUSE;
     if (!transfer->is_answered)
         look_at_answer(transfer);
     if (transfer->stopped != FAIL_OK)
         return discard(transfer, len);
-    return transfer->decoder ? take_decoded(transfer, data, len)
-                             : take(transfer, data, len);
+    taken = transfer->decoder ? take_decoded(transfer, data, len)
+                              : take(transfer, data, len);
+    if (taken == CURL_WRITEFUNC_PAUSE)
+        rate_keep(&transfer->rate, len);
+    return taken;
 }

@@ -555,7 +555,7 @@ transfer_vouch(struct transfer *transfer, uint64_t now_ms)
 {
     // A look-up has limits of its own, and an outage is not the URL's failure.
     bool waits = transfer->is_finished || transfer->claim.wait != CREDIT_RUNS ||
-                 lookup_is_under_way(&transfer->lookup);
+                 transfer->rate.waits || lookup_is_under_way(&transfer->lookup);
 
     return vouch_look(&transfer->vouch, progress_of(transfer), waits,
                       vouch_silence_max_ms(&transfer->set), now_ms);

@@ -17,6 +17,7 @@
 #include "fetcher/lookup.h"
 #include "fetcher/multi.h"
 #include "fetcher/profile.h"
+#include "fetcher/rate.h"
 #include "fetcher/redirect.h"
 #include "fetcher/resume.h"
 #include "fetcher/vouch.h"
@@ -45,6 +46,9 @@ struct transfer_env {
     // Takes credit for bytes, or returns false and resumes the transfer when
     // there is some.
     bool (*take_credit)(void *arg, struct transfer *transfer, uint64_t bytes);
+    // Takes bytes from what --limit-rate allows, or returns false and resumes
+    // the transfer when there is some.
+    bool (*take_rate)(void *arg, struct transfer *transfer, uint64_t bytes);
     // A transfer has ended for which libcurl reports nothing: its host has no
     // addresses.
     void (*on_end)(void *arg, struct transfer *transfer);
@@ -118,6 +122,7 @@ struct transfer {
     char remote[64];
     // The owner's.
     struct credit_claim claim;
+    struct rate_claim rate;
     struct vouch vouch;
     bool is_finished; // waits for credit for its whole small body
     UT_hash_handle hh;

@@ -19,12 +19,12 @@ import msgpack
 import zmq
 
 (HELLO, WELCOME, PING, PONG, JOBS, BODY, FETCHED, HASH, DIGESTS, CREDIT, ABORT,
- BYE, ERROR) = range(1, 14)
+ BYE, ERROR, SUITE, PROFILE) = range(1, 16)
 VERSION = 2
 LAST = 1
 NO_SESSION = 1
-OK, INVALID_URL, SCHEME, DNS, CONNECT, TIMEOUT, HTTP, CUT, PROTOCOL = \
-    0, 1, 3, 4, 5, 6, 9, 10, 12
+(OK, INVALID_URL, SCHEME, DNS, CONNECT, TIMEOUT, HTTP, CUT, PROTOCOL,
+ INTERNAL) = 0, 1, 3, 4, 5, 6, 9, 10, 12, 17
 GAP, NO_ALGORITHM = 3, 5
 FACT_STATUS, FACT_MESSAGE, FACT_TYPE = 2, 20, 22
 ALGORITHMS = ["sha512", "sha256", "md5", "sha1", "sha384"]
@@ -114,7 +114,7 @@ class Link:
             return None
         head, *raw = self.socket.recv_multipart()
         self.heard = time.monotonic()
-        head = msgpack.unpackb(head)
+        head = msgpack.unpackb(head, strict_map_key=False)
         if head[0] == PING:
             self.ttl_ms = head[1]
             self.send([PONG, self.load(), self.vouch()])
@@ -251,6 +251,7 @@ class Fetcher(Link):
         self.current_window = 0
         self.is_aborted = False
         self.whole = [] # [segment, bytes, fetched]
+        self.profiles = {} # by place
 
     def load(self):
         return len(self.jobs) + len(self.whole) + (self.current is not None)
@@ -267,12 +268,12 @@ class Fetcher(Link):
         if not self.jobs:
             self.flush()
             return
-        job, attempt, url = self.jobs.pop(0)
+        job, attempt, url, profile = self.jobs.pop(0)
         self.current = (job, attempt)
         self.current_window = self.job_window
         self.is_aborted = False
         try:
-            self.transfer(job, attempt, url)
+            self.transfer(job, attempt, url, profile)
         except Aborted:
             pass
         except Failed as failed:
@@ -286,7 +287,13 @@ class Fetcher(Link):
             return
         head, _ = message
         if head[0] == JOBS:
-            self.jobs += head[2]
+            place = head[1].get(10)
+            profile = {} if place is None else self.profiles.get(place)
+            self.jobs += [[*job, profile] for job in head[2]]
+        elif head[0] == PROFILE:
+            self.profiles.pop(head[1], None)
+            if head[2]:
+                self.profiles[head[1]] = head[2]
         elif head[0] == CREDIT:
             self.window += head[1]
             for job, attempt, size in head[2]:
@@ -323,8 +330,8 @@ class Fetcher(Link):
                   b"".join(data for _, data, _ in self.whole))
         self.whole = []
 
-    def transfer(self, job, attempt, url):
-        connection, answer = self.open(url)
+    def transfer(self, job, attempt, url, profile):
+        connection, answer = self.open(url, self.headers(profile))
         facts = {FACT_STATUS: answer.status}
         if answer.getheader("Content-Type"):
             facts[FACT_TYPE] = answer.getheader("Content-Type").encode()
@@ -356,7 +363,17 @@ class Fetcher(Link):
         finally:
             connection.close()
 
-    def open(self, url):
+    def headers(self, profile):
+        """Of a profile with nothing but headers: it can no more."""
+        if profile is None or set(profile) - {10, 20}:
+            raise Failed(INTERNAL, "these request options are not for me")
+        lines = [line.decode("latin-1").split(":", 1)
+                 for line in profile.get(20, [])]
+        if 10 in profile:
+            lines.append(["User-Agent", profile[10].decode("latin-1")])
+        return {name: value.strip() for name, value in lines}
+
+    def open(self, url, headers):
         try:
             parts = urllib.parse.urlsplit(url.decode("ascii"))
             port = parts.port
@@ -368,7 +385,7 @@ class Fetcher(Link):
                                                 timeout=5)
         path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         try:
-            connection.request("GET", path)
+            connection.request("GET", path, headers=headers)
             answer = connection.getresponse()
         except socket.gaierror as why:
             raise Failed(DNS, why) from None

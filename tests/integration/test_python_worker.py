@@ -4,6 +4,7 @@ import sys
 import pytest
 
 import origin as odd
+import witness as web
 from harness import HERE, sha512
 
 
@@ -50,6 +51,27 @@ def test_take_part(new_fleet, nginx, origin, python):
     for worker in workers:
         assert len(worker.events("link.live")) == 1
         worker.stop()
+
+
+def test_request_options(new_fleet):
+    """What PROFILE says reaches the servers."""
+    fleet = new_fleet()
+    fleet.start_broker()
+    fleet.start_hasher()
+    fetcher = start_python(fleet, "fetcher")
+    witness = web.Witness()
+    try:
+        for number in range(3):
+            fleet.client("get", "-H", f"X-N: {number}", "-A", f"me/{number}",
+                         witness.url(f"/{number}"))
+            headers = witness.headers(f"/{number}")
+            assert headers["X-N"] == str(number)
+            assert headers["User-Agent"] == f"me/{number}"
+        fleet.client("get", witness.url("/plain"))
+        assert "X-N" not in witness.headers("/plain")
+    finally:
+        witness.end()
+    assert len(fetcher.events("link.live")) == 1
 
 
 def test_python_hasher_and_suites(new_fleet, nginx):

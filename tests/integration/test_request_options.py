@@ -1,6 +1,8 @@
 """What a batch asks of its requests: -H, -u, --compressed and the others, in
 both ways to get."""
 import base64
+import csv
+import time
 
 import harness
 import pytest
@@ -307,3 +309,59 @@ def test_http_versions(mode, nginx):
     assert get(mode, url, "--http1.1")["http_version"] == 11
     assert get(mode, url, "--http2")["http_version"] in (11, 20)
     assert get(mode, url, "--http1.1")["http_version"] == 11
+
+
+def test_facts(mode, nginx, witness):
+    """What a record tells of a transfer over a connection of its own."""
+    url = f"https://localhost:{nginx.https}/made/256K"
+    record = get(mode, url, "--http1.1", "-A", mode.name)
+    assert record["remote"] == f"127.0.0.1:{nginx.https}"
+    # nginx's own default is TLS 1.2 for long.
+    assert record["http_version"] == 11 and record["tls_version"] in (12, 13)
+    assert record["content_type"] == "application/octet-stream"
+    assert record["etag"].startswith('"') and "GMT" in record["last_modified"]
+    assert record["connect_us"] <= record["tls_us"] \
+        <= record["first_byte_us"] <= record["total_us"]
+    record = get(mode, witness.url(f"/to/{witness.url('/end')}"))
+    assert record["redirects"] == 1
+    assert record["final_url"] == witness.url("/end")
+    assert "tls_version" not in record
+    line = mode.get("--format", "csv", "--http1.1", url).lines
+    row, = csv.DictReader(line)
+    assert row["tls_version"] in ("12", "13") and row["decoded"] == ""
+
+
+# --- --limit-rate ---
+
+def test_limit_rate(mode, nginx, new_fleet):
+    """All transfers together take no more; large bodies and many small ones."""
+    size = 5 << 20
+    rate = size // 2 # a second: the first quarter of one is free
+    urls = [nginx.url("made/5M"), *(nginx.url(f"made/small-{n}")
+                                    for n in range(100))]
+    args = ("get", "--format", "jsonl", *urls)
+    began = time.monotonic()
+    if mode.name == "embedded":
+        result = harness.urlsum(*args, "--limit-rate", rate)
+    else:
+        fleet = new_fleet()
+        fleet.start_broker()
+        fleet.start_hasher()
+        fleet.start_fetcher("--limit-rate", rate)
+        began = time.monotonic()
+        result = fleet.client(*args)
+        # It is no batch's to say.
+        other = fleet.client(*args, "--limit-rate", rate, codes=(2,))
+        assert "urlsum-fetcher" in other.errors[0]
+    took_s = time.monotonic() - began
+    assert all(record["outcome"] == "ok" for record in result.records())
+    # Less the first quarter of a second's, and a delivery of 64 KiB a transfer.
+    assert took_s > 2 - 0.25 - 0.1
+
+
+def test_limit_rate_is_no_silence(nginx):
+    """Who waits for it is not too slow (-Y, -y), nor lost."""
+    result = harness.urlsum("get", "--format", "jsonl", "--limit-rate", "100K",
+                            "-Y", "1M", "-y", "1", "--retry", "0",
+                            nginx.url("made/256K"))
+    assert all(record["outcome"] == "ok" for record in result.records())

@@ -50,8 +50,11 @@ def test_no_log_shows_them(new_fleet, witness):
                          "https://far.test/tunnel"),
             fleet.client("submit", "--id", "lost", "--retry", "0", *args,
                          "-x", f"them:{SECRETS[3]}@proxy.invalid:1",
+                         "http://far.test/nowhere"),
+            fleet.client("submit", "--id", "broken", "--retry", "0", *args,
+                         "-x", f"http://them:{SECRETS[3]}@[bad:99999",
                          "http://far.test/nowhere")]
-    for batch in ("own", "proxied", "lost"):
+    for batch in ("own", "proxied", "lost", "broken"):
         out += [fleet.client("wait", batch, codes=(0, 1)),
                 fleet.client("status", batch, "--json"),
                 fleet.client("results", batch, "--format", "jsonl",
@@ -169,6 +172,24 @@ def test_proxy_embedded(witness):
     assert headers["Host"] == "far.test"
     assert headers["Proxy-Authorization"] == "Basic YTpi"
     assert "Authorization" not in headers
+
+
+def test_resolve_and_the_policy(new_fleet, witness):
+    """What --resolve says is looked at like any address: no way in."""
+    fleet = new_fleet()
+    fleet.start_broker()
+    fleet.start_hasher()
+    fleet.start_fetcher(env=harness.environment(URLSUM_ALLOW_NET=""))
+    before = len(witness.peers)
+    for address in ("127.0.0.1", "::ffff:127.0.0.1", "169.254.169.254",
+                    "10.0.0.1,192.168.0.1"):
+        url = f"http://inner.test:{witness.port}/inner"
+        record = fleet.client("get", "--format", "jsonl", "--retry", "0",
+                              "--resolve",
+                              f"inner.test:{witness.port}:{address}", url,
+                              codes=(1,)).records()[0]
+        assert record["outcome"] == "blocked_address", address
+    assert len(witness.peers) == before
 
 
 # --- Refusals ---

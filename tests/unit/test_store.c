@@ -25,6 +25,7 @@ test_create_finds_what_was_there(void **state)
     op = (struct store_create){.batch = {.id = "one", .algorithms = "sha1"}};
     assert_int_equal(run(&op.op, STORE_CREATE), 0);
     assert_true(op.existed);
+    assert_false(op.is_same);
     assert_int_equal(op.batch.batch, 1);
     assert_string_equal(op.batch.algorithms, "sha512,md5");
     assert_int_equal(op.batch.created_wall_ms, 1234);
