@@ -85,6 +85,12 @@
 // ... and how many: libcurl keeps each, with 100 bytes beside its own, until
 // the handle's next request.
 #define HEADER_LINES_MAX 2000
+// Shares of TLS sessions (fetcher/tls_sessions.h), of libcurl's eight each: for
+// some 2,000 origins, about 5 KiB a session.
+#define TLS_SHARES_MAX 256
+// Origins that are remembered for telling no lengths (fetcher/apart.h): 8 bytes
+// each.
+#define APART_ORIGINS_MAX 4096
 
 // --- URLs and batches ---
 

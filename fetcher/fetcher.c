@@ -4,6 +4,7 @@
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/role.h"
+#include "fetcher/apart.h"
 #include "fetcher/chunk.h"
 #include "fetcher/fetch_stats.h"
 #include "fetcher/multi.h"
@@ -12,6 +13,8 @@
 #include "fetcher/pause.h"
 #include "fetcher/profile.h"
 #include "fetcher/settings.h"
+#include "fetcher/sharing.h"
+#include "fetcher/tls_sessions.h"
 #include "fetcher/transfer.h"
 #include "fetcher/verdict.h"
 #include "proto/worker_link.h"
@@ -48,6 +51,8 @@ struct fetcher {
     struct multi *multi;
     struct profiles profiles;
     struct names *names;
+    struct convoys convoys;
+    struct apart apart;
     struct chunk_pool *pool;
     struct outbox *outbox;
     struct body_sink sink;
@@ -273,20 +278,23 @@ go_on(struct fetcher *fetcher, struct transfer *transfer)
     on_done(fetcher, transfer->easy, code);
 }
 
-// Lets those go on that waited for credit, while there is some.
+// Lets those go on that waited for credit, while there is some, and then those
+// that waited for them.
 static void
 run_line(struct fetcher *fetcher)
 {
     struct credit_claim *claim;
+    struct transfer *transfer;
 
     while ((claim = credit_next(&fetcher->credit))) {
-        struct transfer *transfer = transfer_of_claim(claim);
-
+        transfer = transfer_of_claim(claim);
         if (transfer->is_finished)
             settle(fetcher, transfer);
         else
             go_on(fetcher, transfer);
     }
+    while ((transfer = sharing_next_held(&fetcher->convoys)))
+        go_on(fetcher, transfer);
 }
 
 static void
@@ -536,9 +544,11 @@ on_flush(void *arg)
     multi_turn(fetcher->multi);
     profiles_turn(&fetcher->profiles);
     run_rate(fetcher);
+    convoys_turn(&fetcher->convoys);
     give_up(fetcher, body_flush_streams(&fetcher->sink));
     give_up(fetcher, outbox_flush(fetcher->outbox));
-    if (multi_is_due(fetcher->multi) || profiles_is_due(&fetcher->profiles))
+    if (multi_is_due(fetcher->multi) || profiles_is_due(&fetcher->profiles) ||
+        convoys_next(&fetcher->convoys))
         loop_again(fetcher->loop);
 }
 
@@ -573,6 +583,9 @@ set_env(struct fetcher *fetcher)
     fetcher->env.take_rate = take_rate;
     fetcher->env.on_end = on_end;
     fetcher->env.names = fetcher->names;
+    fetcher->convoys.hold = sharing_hold;
+    fetcher->env.convoys = &fetcher->convoys;
+    fetcher->env.apart = apart_is_needed() ? &fetcher->apart : NULL;
     fetcher->env.return_credit = return_credit;
     fetcher->env.arg = fetcher;
 }
@@ -624,13 +637,11 @@ start(struct fetcher *fetcher)
     fetcher->url = malloc(URL_BYTES_MAX + 1);
     fetcher->vouched = calloc((size_t)fetcher->config->parallel_max,
                               sizeof(*fetcher->vouched));
-    fetcher->env.share = curl_share_init();
-    if (!fetcher->url || !fetcher->vouched || !fetcher->env.share)
+    if (!fetcher->url || !fetcher->vouched)
         return -ENOMEM;
-    // One thread uses it: no locks. Names and connections are the multi's.
-    (void)curl_share_setopt(fetcher->env.share, CURLSHOPT_SHARE,
-                            CURL_LOCK_DATA_SSL_SESSION);
-    err = chunk_pool_new(CHUNKS_KEPT, &fetcher->pool);
+    err = tls_sessions_new(&fetcher->env.tls_sessions);
+    if (!err)
+        err = chunk_pool_new(CHUNKS_KEPT, &fetcher->pool);
     if (!err)
         err = outbox_new(send_message, fetcher, &fetcher->outbox);
     if (!err)
@@ -682,13 +693,13 @@ finish(struct fetcher *fetcher)
     profiles_fini(&fetcher->profiles);
     multi_free(&fetcher->multi);
     names_free(&fetcher->names);
+    convoys_fini(&fetcher->convoys);
     if (fetcher->loop) {
         loop_timer_free(&fetcher->grace);
         loop_timer_free(&fetcher->rate_due);
         loop_free(&fetcher->loop);
     }
-    if (fetcher->env.share)
-        (void)curl_share_cleanup(fetcher->env.share);
+    tls_sessions_free(&fetcher->env.tls_sessions);
     outbox_free(&fetcher->outbox);
     chunk_pool_free(&fetcher->pool);
     free(fetcher->url);

@@ -13,6 +13,10 @@
 // What a server sent unasked is thrown away in such pieces, and not for ever.
 #define UNASKED_BYTES (1024 * 1024)
 #define UNASKED_RECVS 64
+// Streams of one HTTP/2 connection; more to the same origin open another one.
+// While the streams of a connection wait for credit (convoy.h) libcurl may read
+// once for each that goes on, so what it then holds grows with their square.
+#define STREAMS_MAX 32L
 
 struct watch {
     uv_poll_t poll;
@@ -284,10 +288,10 @@ multi_new(struct loop *loop, long connections_max, multi_done_fn *done,
     code |= curl_multi_setopt(multi->curl, CURLMOPT_TIMERDATA, multi);
     code |=
         curl_multi_setopt(multi->curl, CURLMOPT_MAXCONNECTS, connections_max);
-    // One transfer a connection, HTTP/2 too: a transfer that waits for credit
-    // must not hold up others behind it.
     code |= curl_multi_setopt(multi->curl, CURLMOPT_PIPELINING,
-                              (long)CURLPIPE_NOTHING);
+                              (long)CURLPIPE_MULTIPLEX);
+    code |= curl_multi_setopt(multi->curl, CURLMOPT_MAX_CONCURRENT_STREAMS,
+                              STREAMS_MAX);
     err = code == CURLM_OK ? 0 : -EINVAL;
     if (err)
         goto out;

@@ -1,6 +1,7 @@
 #include "fetcher/receive.h"
 
 #include "common/limits.h"
+#include "fetcher/apart.h"
 #include "fetcher/fetch_stats.h"
 #include "fetcher/framing.h"
 #include "fetcher/outbox.h"
@@ -58,6 +59,7 @@ receive_reset(struct transfer *transfer)
     transfer->header_bytes = 0;
     transfer->header_lines = 0;
     transfer->is_answered = false;
+    transfer->is_doubtful = false;
     transfer->stopped = FAIL_OK;
     transfer->code = CURLE_OK;
     transfer->error[0] = '\0';
@@ -89,6 +91,8 @@ on_status_line(struct transfer *transfer, const char *line, size_t len)
     size_t at = blank ? (size_t)(blank - line) : len;
 
     forget_answer(transfer);
+    transfer->is_stream = len > 5 && line[5] >= '2';
+    transfer->convoy.is_alone = !transfer->is_stream;
     // A success but a 206: what it declares is of the whole.
     transfer->is_declaring = at + 3 < len && line[at + 1] == '2' &&
                              memcmp(line + at + 2, "06", 2) != 0;
@@ -143,35 +147,52 @@ on_header_end(struct transfer *transfer)
             tls_watch_end(transfer->easy, &transfer->is_announced);
 }
 
-size_t
-receive_header(char *line, size_t size, size_t len, void *arg)
+// False ends the transfer.
+static bool
+on_line(struct transfer *transfer, const char *line, size_t len)
 {
-    struct transfer *transfer = arg;
     struct wire_bytes name, value;
 
-    (void)size; // always 1
     if (!takes_line(transfer, line, len))
-        return 0;
+        return false;
     // Once the answer was looked at only trailers come.
     if (!transfer->is_answered && len > 5 &&
         strncasecmp(line, "HTTP/", 5) == 0) {
         on_status_line(transfer, line, len);
-        return len;
+        return true;
     }
     if (!transfer->is_answered && (*line == ' ' || *line == '\t'))
         answer_add_folded(&transfer->answer);
     else if (*line == '\r' || *line == '\n')
         on_header_end(transfer);
     if (!answer_split(line, len, &name, &value))
-        return len;
+        return true;
     if (transfer->is_declaring)
         on_declaring_field(transfer, name, value);
     if (transfer->is_answered)
-        return len;
+        return true;
     if (answer_is(name, "location"))
         keep_location(transfer, value);
     else
         answer_add(&transfer->answer, name, value);
+    return true;
+}
+
+size_t
+receive_header(char *lines, size_t size, size_t len, void *arg)
+{
+    const char *line = lines, *end = lines + len;
+
+    (void)size; // always 1
+    // One line, but of a transfer that was paused all that came meanwhile.
+    while (line < end) {
+        const char *feed = memchr(line, '\n', (size_t)(end - line));
+        const char *next = feed ? feed + 1 : end;
+
+        if (!on_line(arg, line, (size_t)(next - line)))
+            return 0;
+        line = next;
+    }
     return len;
 }
 
@@ -263,6 +284,15 @@ begin_decoding(struct transfer *transfer)
     return !err;
 }
 
+bool
+receive_is_doubtful(struct transfer *transfer, uint64_t length)
+{
+    if (!transfer->env->apart || !transfer->is_stream || length != UINT64_MAX)
+        return false;
+    apart_add(transfer->env->apart, transfer->origin);
+    return convoy_is_shared(&transfer->convoy);
+}
+
 // The body begins with this answer, if it is one that we want.
 static void
 begin_whole(struct transfer *transfer, const struct resume_answer *answer)
@@ -280,6 +310,11 @@ begin_whole(struct transfer *transfer, const struct resume_answer *answer)
     if (transfer->set.max_filesize && answer->length != UINT64_MAX &&
         answer->length > transfer->set.max_filesize) {
         transfer->stopped = FAIL_TOO_LARGE;
+        return;
+    }
+    if (receive_is_doubtful(transfer, answer->length)) {
+        transfer->is_doubtful = true;
+        give_up(transfer, FAIL_CUT, NULL);
         return;
     }
     if (!begin_decoding(transfer))
@@ -498,15 +533,19 @@ receive_body(char *data, size_t size, size_t len, void *arg)
     (void)size; // always 1
     if (len == 0)
         return 0; // libcurl may call so for an empty body; that is success
-    if (!env->take_rate(env->arg, transfer, len))
+    if (!env->take_rate(env->arg, transfer, len)) {
+        convoy_wait(env->convoys, &transfer->convoy);
         return CURL_WRITEFUNC_PAUSE;
+    }
     if (!transfer->is_answered)
         look_at_answer(transfer);
     if (transfer->stopped != FAIL_OK)
         return discard(transfer, len);
     taken = transfer->decoder ? take_decoded(transfer, data, len)
                               : take(transfer, data, len);
-    if (taken == CURL_WRITEFUNC_PAUSE)
+    if (taken == CURL_WRITEFUNC_PAUSE) {
         rate_keep(&transfer->rate, len);
+        convoy_wait(env->convoys, &transfer->convoy);
+    }
     return taken;
 }

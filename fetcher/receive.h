@@ -22,6 +22,11 @@ size_t receive_body(char *data, size_t size, size_t len, void *arg);
 // that never came, and doubts ends that libcurl has believed.
 void receive_end(struct transfer *transfer);
 
+// Whether it would not be certain where a body of this length (UINT64_MAX: not
+// told) ends, since its connection is shared (apart.h). Its origin is known as
+// such from then on.
+bool receive_is_doubtful(struct transfer *transfer, uint64_t length);
+
 // The body begins anew with the next bytes; nothing of it counts any more.
 // Returns 0 or a negative errno.
 int receive_restart(struct transfer *transfer);

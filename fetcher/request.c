@@ -49,14 +49,6 @@ ip_resolve(uint64_t ip_version)
                              : CURL_IPRESOLVE_WHATEVER;
 }
 
-static long
-http_version(uint64_t version)
-{
-    return version == 11   ? CURL_HTTP_VERSION_1_1
-           : version == 20 ? CURL_HTTP_VERSION_2TLS
-                           : CURL_HTTP_VERSION_NONE;
-}
-
 int
 request_tell_profile(struct transfer *transfer)
 {
@@ -81,8 +73,6 @@ request_tell_profile(struct transfer *transfer)
         curl_easy_setopt(easy, CURLOPT_PROXY, profile ? profile->proxy : NULL);
     code |= curl_easy_setopt(easy, CURLOPT_IPRESOLVE,
                              ip_resolve(profile ? profile->ip_version : 0));
-    code |= curl_easy_setopt(easy, CURLOPT_HTTP_VERSION,
-                             http_version(profile ? profile->http_version : 0));
     code |= tell_trust(easy, env, profile);
     transfer->told_profile = code == CURLE_OK ? id : UINT64_MAX;
     return code == CURLE_OK ? 0 : -ENOMEM;

@@ -4,10 +4,13 @@
 #include <stddef.h>
 #include <string.h>
 
+// Where a connection keeps is_announced: libcurl has its application data.
+static int announced_index = -1;
+
 static void
 on_info(const SSL *ssl, int where, int value)
 {
-    bool *is_announced = SSL_get_app_data(ssl);
+    bool *is_announced = SSL_get_ex_data(ssl, announced_index);
 
     if ((where & SSL_CB_READ_ALERT) == SSL_CB_READ_ALERT &&
         (value & 0xff) == SSL_AD_CLOSE_NOTIFY)
@@ -34,7 +37,10 @@ tls_watch_end(CURL *easy, bool *is_announced)
     *is_announced = false;
     if (!ssl)
         return false;
-    (void)SSL_set_app_data(ssl, is_announced);
+    if (announced_index < 0)
+        announced_index = SSL_get_ex_new_index(0, NULL, NULL, NULL, NULL);
+    if (!SSL_set_ex_data(ssl, announced_index, is_announced))
+        return false;
     SSL_set_info_callback(ssl, on_info);
     return true;
 }

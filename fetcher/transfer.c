@@ -6,6 +6,7 @@
 #include "fetcher/receive.h"
 #include "fetcher/request.h"
 #include "fetcher/settings.h"
+#include "fetcher/sharing.h"
 #include "fetcher/verdict.h"
 
 #include <errno.h>
@@ -108,10 +109,10 @@ set_constants(struct transfer *transfer)
     code |= curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, env->buffer_bytes);
     code |= curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
     code |= curl_easy_setopt(easy, CURLOPT_TCP_NODELAY, 1L);
-    code |= curl_easy_setopt(easy, CURLOPT_SHARE, env->share);
     // Where a proxy enforces the policy nothing goes around it.
     if (env->settings->is_http_proxied || env->settings->is_https_proxied)
         code |= curl_easy_setopt(easy, CURLOPT_NOPROXY, "");
+    code |= sharing_prepare(transfer);
     if (env->cacert)
         code |= curl_easy_setopt(easy, CURLOPT_CAINFO, env->cacert);
     transfer->told_profile = UINT64_MAX; // request.c sets the rest
@@ -220,10 +221,8 @@ tell_time_left(struct transfer *transfer)
     transfer->told.max_time_ms = left_ms;
 }
 
-// Starts a request of the job; what is of the job stays as it is. Returns 0 or
-// -ENOMEM.
-static int
-begin_request(struct transfer *transfer, const char *url)
+int
+transfer_ask(struct transfer *transfer, const char *url)
 {
     transfer->requests++;
     receive_reset(transfer);
@@ -233,7 +232,8 @@ begin_request(struct transfer *transfer, const char *url)
     tell_time_left(transfer);
     if (!url) // the same as before
         return multi_add(transfer->gate.multi, transfer->easy);
-    transfer->is_proxied = strncasecmp(url, "https:", 6) == 0
+    sharing_tell_origin(transfer, url);
+    transfer->is_proxied = transfer->is_secure
                                ? transfer->env->settings->is_https_proxied
                                : transfer->env->settings->is_http_proxied;
     if (transfer->profile && transfer->profile->proxy)
@@ -308,7 +308,7 @@ follow_redirect(struct transfer *transfer)
     if (!err && transfer->profile)
         err = request_tell_headers(transfer); // fewer of them, if it is away
     if (!err)
-        err = begin_request(transfer, step.url);
+        err = transfer_ask(transfer, step.url);
     curl_free(step.url);
     if (err) {
         receive_stop(transfer, FAIL_INTERNAL, "out of memory");
@@ -332,7 +332,7 @@ ask_again(struct transfer *transfer, const char *url)
               LOG_JOB_ARG(transfer->job), transfer->attempt,
               transfer->body.size, transfer->resume.count);
     if (!err)
-        err = begin_request(transfer, url);
+        err = transfer_ask(transfer, url);
     if (err)
         receive_stop(transfer, FAIL_INTERNAL, "out of memory");
     return !err;
@@ -441,8 +441,9 @@ resume_body(struct transfer *transfer)
     return false;
 }
 
-bool
-transfer_continue(struct transfer *transfer, CURLcode code)
+// The request that has ended is still in its convoy.
+static bool
+go_on_after(struct transfer *transfer, CURLcode code)
 {
     if (lookup_is_wanted(&transfer->lookup)) {
         const char *why;
@@ -454,7 +455,12 @@ transfer_continue(struct transfer *transfer, CURLcode code)
     }
     transfer->code = code;
     verdict_add_request(transfer);
+    if (sharing_left_behind(transfer, code))
+        return sharing_ask_alone(transfer);
+    sharing_tell_fresh(transfer, false);
     receive_end(transfer);
+    if (sharing_end_is_doubtful(transfer))
+        return sharing_ask_apart(transfer);
     if (code != CURLE_OK && transfer->refusal && !transfer->is_connecting) {
         stop_refused(transfer, transfer->refusal);
         return false;
@@ -462,6 +468,16 @@ transfer_continue(struct transfer *transfer, CURLcode code)
     if (is_redirect(transfer))
         return follow_redirect(transfer);
     return transfer->is_begun && resume_body(transfer);
+}
+
+bool
+transfer_continue(struct transfer *transfer, CURLcode code)
+{
+    bool goes_on = go_on_after(transfer, code);
+
+    // A next request joins when it is sent, and that is later.
+    convoy_leave(transfer->env->convoys, &transfer->convoy);
+    return goes_on;
 }
 
 static void
@@ -491,6 +507,7 @@ transfer_start(struct transfer *transfer, uint64_t job, uint32_t attempt,
     transfer->tls_version = 0;
     transfer->profile = profile_ref(profile);
     transfer->lookup.profile = profile;
+    sharing_tell_fresh(transfer, false);
     resume_init(&transfer->resume);
     answer_reset(&transfer->whole);
     free(transfer->first_url);
@@ -500,7 +517,7 @@ transfer_start(struct transfer *transfer, uint64_t job, uint32_t attempt,
     if (request_tell_profile(transfer) != 0 || go_home(transfer) != 0 ||
         request_tell_headers(transfer) != 0)
         return -ENOMEM;
-    return begin_request(transfer, url);
+    return transfer_ask(transfer, url);
 }
 
 void
@@ -518,12 +535,14 @@ transfer_drop(struct transfer *transfer, bool is_running)
         lookup_cancel(&transfer->lookup);
     else if (is_running)
         multi_remove(transfer->gate.multi, transfer->easy);
+    convoy_leave(transfer->env->convoys, &transfer->convoy);
     return body_drop(&transfer->body);
 }
 
 CURLcode
 transfer_resume(struct transfer *transfer)
 {
+    convoy_go_on(transfer->env->convoys, &transfer->convoy);
     return curl_easy_pause(transfer->easy, CURLPAUSE_CONT);
 }
 
@@ -555,7 +574,9 @@ transfer_vouch(struct transfer *transfer, uint64_t now_ms)
 {
     // A look-up has limits of its own, and an outage is not the URL's failure.
     bool waits = transfer->is_finished || transfer->claim.wait != CREDIT_RUNS ||
-                 transfer->rate.waits || lookup_is_under_way(&transfer->lookup);
+                 transfer->rate.waits ||
+                 transfer->convoy.state == CONVOY_HELD ||
+                 lookup_is_under_way(&transfer->lookup);
 
     return vouch_look(&transfer->vouch, progress_of(transfer), waits,
                       vouch_silence_max_ms(&transfer->set), now_ms);

@@ -11,6 +11,7 @@
 #define FETCHER_TRANSFER_H
 #include "fetcher/answer.h"
 #include "fetcher/body.h"
+#include "fetcher/convoy.h"
 #include "fetcher/credit.h"
 #include "fetcher/decoder.h"
 #include "fetcher/digest_fields.h"
@@ -35,7 +36,9 @@ struct transfer;
 struct transfer_env {
     struct multi *multi;
     struct names *names;
-    CURLSH *share;
+    struct convoys *convoys;
+    struct apart *apart; // NULL: this libcurl needs none
+    struct tls_sessions *tls_sessions;
     struct body_sink *sink;
     struct fetch_stats *stats;
     struct wire_request defaults; // no field unset
@@ -68,6 +71,7 @@ struct transfer {
     CURL *easy;
     struct multi_gate gate;
     struct lookup lookup;
+    struct convoy_member convoy; // while a request to an https URL is under way
     char error[CURL_ERROR_SIZE];
     struct wire_request set;   // what the job asks for
     struct wire_request told;  // what the handle was told last
@@ -113,6 +117,12 @@ struct transfer {
     enum resume_step step; // what it means, if it was asked for a part
     uint64_t expected;     // bytes of the body; UINT64_MAX: not told
     uint64_t discarded;    // bytes of an error page
+    bool is_fresh;         // the handle was told to make a connection for it
+    bool is_secure;        // its URL is an https one
+    uint64_t origin;       // ... and this is the key of its origin
+    long told_version;     // of HTTP, as the handle was told last
+    bool is_stream;        // the answer is one of HTTP/2
+    bool is_doubtful;      // ... and how its body ends would not be certain
     bool is_proxied;       // its connections are those of the operator's proxy
     const char *refusal;   // why an address was refused, and no other was tried
     bool is_connecting;    // to an address that was not
@@ -150,8 +160,9 @@ void transfer_end(struct transfer *transfer);
 // bytes had taken.
 uint64_t transfer_drop(struct transfer *transfer, bool is_running);
 
-// Goes on after a lack of credit. May ask for credit before it returns. Returns
-// CURLE_OK, or why the transfer cannot go on: it is still running then.
+// Goes on after a lack of credit, its own or another one's of its convoy. May
+// ask for credit before it returns. Returns CURLE_OK, or why the transfer
+// cannot go on: it is still running then.
 CURLcode transfer_resume(struct transfer *transfer);
 
 // True when it waits for its host's addresses, and nothing of a body has come.
@@ -159,6 +170,10 @@ bool transfer_waits_unbegun(const struct transfer *transfer);
 
 // True when the fetcher can vouch for it, which is running or waits for credit.
 bool transfer_vouch(struct transfer *transfer, uint64_t now_ms);
+
+// Starts a request of the job, to the same URL as before if url is NULL; what
+// is of the job stays as it is. Returns 0 or -ENOMEM.
+int transfer_ask(struct transfer *transfer, const char *url);
 
 // After the multi reported the end of a request with code: starts the job's
 // next request, if there is to be one, and returns true. Otherwise the transfer

@@ -1,0 +1,30 @@
+// apart.h - origins whose requests must not share a connection
+//
+// libcurl before 8.1 may take the reset of an HTTP/2 stream for the end of its
+// body, while another stream of the connection is paused within libcurl. Where
+// a length was told the missing bytes show. An origin that tells none has its
+// requests made by HTTP/1.1, one a connection, from then on: chunks have a
+// certain end. Loop thread only.
+#ifndef FETCHER_APART_H
+#define FETCHER_APART_H
+#include "common/limits.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+// All zeroes at first. Knows the latest only: one that is forgotten costs a
+// request that is made twice.
+struct apart {
+    uint64_t keys[APART_ORIGINS_MAX];
+};
+
+// Of a URL's origin, whatever its spelling: a hash of it.
+uint64_t apart_key(const char *url);
+
+void apart_add(struct apart *apart, uint64_t key);
+bool apart_has(const struct apart *apart, uint64_t key);
+
+// False: this libcurl tells ends from resets.
+bool apart_is_needed(void);
+
+#endif

@@ -1,0 +1,165 @@
+#include "fetcher/sharing.h"
+
+#include "common/log.h"
+#include "fetcher/apart.h"
+#include "fetcher/convoy.h"
+#include "fetcher/profile.h"
+#include "fetcher/receive.h"
+#include "fetcher/tls_sessions.h"
+#include "fetcher/transfer.h"
+
+#include <inttypes.h>
+#include <stddef.h>
+#include <strings.h>
+
+// libcurl is about to send the request, over a new connection or one that is
+// open. By HTTP/1.1 it has that to itself.
+static int
+on_request(void *arg, char *address, char *local_address, int port,
+           int local_port)
+{
+    struct transfer *transfer = arg;
+
+    (void)address, (void)local_address, (void)port, (void)local_port;
+    if (!transfer->is_secure || transfer->told_version == CURL_HTTP_VERSION_1_1)
+        return CURL_PREREQFUNC_OK;
+    return convoy_join(transfer->env->convoys, &transfer->convoy,
+                       transfer->origin) == 0
+               ? CURL_PREREQFUNC_OK
+               : CURL_PREREQFUNC_ABORT;
+}
+
+static struct transfer *
+transfer_of_convoy(struct convoy_member *member)
+{
+    return (struct transfer *)(void *)((char *)member -
+                                       offsetof(struct transfer, convoy));
+}
+
+bool
+sharing_hold(struct convoy_member *member)
+{
+    // Sending is paused too, though there is nothing to be sent: of a handle
+    // that is paused wholly libcurl does not look at the socket once more.
+    return curl_easy_pause(transfer_of_convoy(member)->easy, CURLPAUSE_ALL) ==
+           CURLE_OK;
+}
+
+struct transfer *
+sharing_next_held(struct convoys *convoys)
+{
+    struct convoy_member *member = convoys_next(convoys);
+
+    return member ? transfer_of_convoy(member) : NULL;
+}
+
+void
+sharing_tell_fresh(struct transfer *transfer, bool is_fresh)
+{
+    if (is_fresh == transfer->is_fresh)
+        return;
+    (void)curl_easy_setopt(transfer->easy, CURLOPT_FRESH_CONNECT,
+                           (long)is_fresh);
+    transfer->is_fresh = is_fresh;
+}
+
+void
+sharing_tell_version(struct transfer *transfer, bool is_plain)
+{
+    const struct profile *profile = transfer->profile;
+    long version = is_plain || (profile && profile->http_version == 11)
+                       ? CURL_HTTP_VERSION_1_1
+                       : CURL_HTTP_VERSION_2TLS;
+
+    if (version != transfer->told_version)
+        (void)curl_easy_setopt(transfer->easy, CURLOPT_HTTP_VERSION, version);
+    transfer->told_version = version;
+}
+
+// What requests to https origins share, or must not.
+void
+sharing_tell_origin(struct transfer *transfer, const char *url)
+{
+    const struct transfer_env *env = transfer->env;
+
+    transfer->is_secure = strncasecmp(url, "https:", 6) == 0;
+    // Those that come while the first connection to an origin is made wait
+    // until it says whether it can be shared. http:// never can.
+    (void)curl_easy_setopt(transfer->easy, CURLOPT_PIPEWAIT,
+                           (long)transfer->is_secure);
+    transfer->origin = apart_key(url);
+    (void)curl_easy_setopt(
+        transfer->easy, CURLOPT_SHARE,
+        tls_sessions_share(env->tls_sessions, transfer->origin));
+    sharing_tell_version(transfer,
+                         env->apart && apart_has(env->apart, transfer->origin));
+}
+
+bool
+sharing_left_behind(const struct transfer *transfer, CURLcode code)
+{
+    long connects = 0, header_bytes = 0;
+
+    if ((code != CURLE_SEND_ERROR && code != CURLE_RECV_ERROR &&
+         code != CURLE_HTTP2) ||
+        transfer->stopped != FAIL_OK || transfer->is_fresh)
+        return false;
+    (void)curl_easy_getinfo(transfer->easy, CURLINFO_NUM_CONNECTS, &connects);
+    (void)curl_easy_getinfo(transfer->easy, CURLINFO_HEADER_SIZE,
+                            &header_bytes);
+    return connects == 0 && header_bytes == 0;
+}
+
+bool
+sharing_ask_alone(struct transfer *transfer)
+{
+    log_debug("fetch.left_behind", "job=" LOG_JOB " attempt=%" PRIu32,
+              LOG_JOB_ARG(transfer->job), transfer->attempt);
+    sharing_tell_fresh(transfer, true);
+    if (transfer_ask(transfer, NULL) == 0)
+        return true;
+    receive_stop(transfer, FAIL_INTERNAL, "out of memory");
+    return false;
+}
+
+bool
+sharing_ask_apart(struct transfer *transfer)
+{
+    int err = 0;
+
+    log_debug("fetch.apart", "job=" LOG_JOB " attempt=%" PRIu32,
+              LOG_JOB_ARG(transfer->job), transfer->attempt);
+    sharing_tell_version(transfer, true);
+    if (transfer->is_begun) {
+        err = receive_restart(transfer);
+        transfer->is_begun = false;
+        resume_init(&transfer->resume);
+        answer_reset(&transfer->whole);
+    }
+    if (!err)
+        err = transfer_ask(transfer, NULL);
+    if (err)
+        receive_stop(transfer, FAIL_INTERNAL, "out of memory");
+    return !err;
+}
+
+bool
+sharing_end_is_doubtful(struct transfer *transfer)
+{
+    if (transfer->is_doubtful)
+        return true; // it was ended at its first byte
+    return transfer->code == CURLE_OK && transfer->stopped == FAIL_OK &&
+           transfer->is_begun && !transfer->resume.is_range &&
+           !transfer->is_measured && receive_is_doubtful(transfer, UINT64_MAX);
+}
+
+CURLcode
+sharing_prepare(struct transfer *transfer)
+{
+    CURL *easy = transfer->easy;
+    CURLcode code = tls_sessions_prepare(easy);
+
+    code |= curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_request);
+    code |= curl_easy_setopt(easy, CURLOPT_PREREQDATA, transfer);
+    return code;
+}

@@ -1,0 +1,243 @@
+"""HTTP/2 by a real nginx: one connection an origin, and what goes wrong with
+it; TLS sessions; connections that are kept."""
+import collections
+import re
+import signal
+import time
+
+import pytest
+
+import harness
+import origin as odd
+from harness import wait_until
+
+MIB = 1024 # in KiB, as /proc has it
+FACTS = ("log_format facts '$status $server_protocol $connection "
+         "$ssl_session_reused $request_uri'; "
+         "access_log {folder}/access.log facts;")
+
+
+class Http2Nginx(harness.Nginx):
+    """nginx with HTTP/2 at every address of 127.0.0.0/8, which passes what is
+    below /odd/ to another server and says what it saw."""
+
+    def __init__(self, folder, upstream, *settings):
+        more = " ".join([*settings, "server_name localhost;"])
+        passing = (f"location /odd/ {{{{ proxy_pass {upstream}/; "
+                   "proxy_http_version 1.1; proxy_buffering off; }} ")
+        self.CONFIG = harness.Nginx.CONFIG \
+            .replace("access_log off;", FACTS) \
+            .replace("keepalive_requests 1000000;", "") \
+            .replace("listen 127.0.0.1:{https} ssl;",
+                     "listen {https} ssl http2 backlog=4096;") \
+            .replace("server_name localhost;", more) \
+            .replace("location / {{", passing + "location / {{")
+        super().__init__(folder)
+
+    def make_certificates(self):
+        super().make_certificates()
+        names = ",".join(f"IP:127.0.0.{n}" for n in range(1, 41))
+        (self.folder / "ext").write_text(
+            f"subjectAltName=DNS:localhost,{names}\n"
+            "basicConstraints=CA:FALSE\n", encoding="ascii")
+        harness.subprocess.run(
+            ["openssl", "x509", "-req", "-in", "server.csr", "-CA", "ca.pem",
+             "-CAkey", "ca.key", "-CAcreateserial", "-days", "2", "-extfile",
+             "ext", "-out", "server.pem"], cwd=self.folder, check=True,
+            capture_output=True, timeout=60)
+
+    def seen(self, count):
+        """What the log says of that many requests."""
+        row = collections.namedtuple(
+            "row", "status protocol connection reused path")
+
+        def lines():
+            text = (self.folder / "access.log").read_text("utf-8")
+            found = [row(*line.split(" ")) for line in text.splitlines()]
+            return found if len(found) >= count else None
+        return wait_until(lines, f"{count} lines of nginx' log")
+
+    def get(self, urls, *args, codes=(0,), **more):
+        done = harness.urlsum(
+            "get", "--cacert", self.ca, "-i", "-", "--format", "jsonl", *args,
+            stdin="\n".join(urls), codes=codes, **more)
+        return {record["url"]: record for record in done.records()}
+
+
+@pytest.fixture
+def http2(tmp_path, origin):
+    """Makes servers that end with the test."""
+    servers = []
+
+    def make(*settings, upstream=origin.base):
+        folder = tmp_path / f"http2-{len(servers)}"
+        folder.mkdir()
+        servers.append(Http2Nginx(folder, upstream, *settings))
+        return servers[-1]
+
+    yield make
+    for server in servers:
+        server.end()
+
+
+def test_an_origin_has_one_connection(http2):
+    """Eight at once over one connection, which is kept for all that follow."""
+    slow = harness.OddOrigin()
+    try:
+        server = http2(upstream=slow.base)
+        urls = [server.url(f"odd/hold/300/{n}", "https") for n in range(40)]
+        records = server.get(urls)
+        assert slow.stats()["holding_max"] == 8
+    finally:
+        slow.end()
+    assert {record["outcome"] for record in records.values()} == {"ok"}
+    assert {record["http_version"] for record in records.values()} == {20}
+    seen = server.seen(40)
+    assert {row.protocol for row in seen} == {"HTTP/2.0"}
+    assert len({row.connection for row in seen}) == 1
+
+
+def test_bodies_of_all_sizes(http2):
+    server = http2("http2_max_concurrent_streams 5;")
+    want = {server.url(f"odd/{kind}/{size}/{size % 7}", "https"):
+            odd.digest(size, size % 7)
+            for kind in ("gen", "chunked", "close")
+            for size in (0, 1, 16383, 16384, 131072, 131073, 3_000_000)}
+    records = server.get(want)
+    assert {url: record["digests"]["sha512"]
+            for url, record in records.items()} == want
+
+
+def test_cut_streams_are_no_success(http2):
+    """The server behind nginx cuts, so nginx resets the stream."""
+    server = http2()
+    kinds = ("cut", "cutchunked")
+    cut = [server.url(f"odd/{kind}/{size}/{n}", "https") for kind in kinds
+           for size in (1000, 100_000, 2_000_000) for n in range(3)]
+    good = {server.url(f"odd/gen/200000/{n}", "https"): odd.digest(200000, n)
+            for n in range(20)}
+    records = server.get([*cut, *good], "--retry", "0", codes=(1,))
+    for url in cut:
+        assert records[url]["outcome"] == "cut", records[url]
+        assert "digests" not in records[url]
+    for url, hexes in good.items(): # beside them on the connection
+        assert records[url]["digests"]["sha512"] == hexes
+    assert 20 in {record.get("http_version") for record in records.values()}
+
+
+def test_bodies_without_length_have_a_certain_end(http2):
+    """libcurl 7.88 takes a reset for an end when others' bodies come beside:
+    such origins are asked by HTTP/1.1, the first requests twice."""
+    server = http2()
+    want = {server.url(f"odd/{kind}/{size}/{n}", "https"): odd.digest(size, n)
+            for kind in ("chunked", "close") for size in (0, 1000, 200_000)
+            for n in range(10)}
+    want |= {server.url(f"odd/gen/200000/{n}", "https"):
+             odd.digest(200_000, n) for n in range(20)}
+    cut = [server.url(f"odd/cutchunked/{size}/{n}", "https")
+           for size in (0, 1000, 100_000) for n in range(10)]
+    order = sorted([*want, *cut], key=lambda url: url[-1])
+    records = server.get(order, "--retry", "0", codes=(1,))
+    assert {records[url]["outcome"] for url in cut} == {"cut"}
+    for url, hexes in want.items():
+        assert records[url]["outcome"] == "ok", records[url]
+        assert records[url]["digests"]["sha512"] == hexes
+
+
+def test_cut_streams_go_on(http2, sinner):
+    """As over HTTP/1.1, where the validator is strong."""
+    server = http2(upstream=sinner.base)
+    paths = ["resume/honest", "resume/date"]
+    records = server.get([server.url(f"odd/{path}", "https")
+                          for path in paths], "--retry", "0")
+    for record in records.values():
+        assert record["outcome"] == "ok", record
+        assert record["resumes"] >= 1
+        assert record["http_version"] == 20
+
+
+@pytest.mark.parametrize("settings", [
+    ["keepalive_requests 7;"],
+    ["keepalive_requests 3;", "http2_max_concurrent_streams 1;"],
+])
+def test_connections_that_end_cost_no_attempt(http2, settings):
+    """nginx says GOAWAY; who came too late asks elsewhere."""
+    server = http2(*settings)
+    want = {server.url(f"made/{n}?{n}", "https"): n for n in range(300)}
+    for n in range(300):
+        (server.made / str(n)).write_bytes(odd.body(n * 100, n))
+    records = server.get(want, "--retry", "0", "--parallel-max-host", "40")
+    for url, n in want.items():
+        assert records[url]["outcome"] == "ok", records[url]
+        assert records[url]["digests"]["sha512"] == odd.digest(n * 100, n)
+        assert records[url]["attempts"] == 1
+
+
+def test_a_reload_costs_no_attempt(http2):
+    """nginx ends its old workers' connections when it can."""
+    server = http2()
+    urls = [server.url(f"odd/hold/30/{n}", "https") for n in range(200)]
+    with harness.started_client(
+            "get", "--cacert", server.ca, "-i", "-", "--format", "jsonl",
+            "--retry", "0", stdin=harness.subprocess.PIPE) as process:
+        process.stdin.write("\n".join(urls).encode("ascii"))
+        process.stdin.close()
+        process.stdin = None
+        for count in (20, 80, 140):
+            server.seen(count)
+            server.process.send_signal(signal.SIGHUP)
+        out, _ = process.communicate(timeout=harness.GIVE_UP_S)
+    assert process.returncode == 0
+    assert out.count(b'"outcome":"ok"') == out.count(b'"attempts":1') == 200
+    assert len({row.connection for row in server.seen(200)}) > 1
+
+
+def test_tls_sessions_are_used_again(http2):
+    """One whole handshake an origin, though its connections end, and though
+    there are many more origins than libcurl keeps sessions for."""
+    server = http2("keepalive_requests 1;")
+    urls = [f"https://127.0.0.{1 + n % 40}:{server.https}/x?{n}"
+            for n in range(200)]
+    server.get(urls, "--parallel-max", "4")
+    seen = server.seen(200)
+    assert {row.protocol for row in seen} == {"HTTP/2.0"}
+    assert collections.Counter(row.reused for row in seen) == \
+        {".": 40, "r": 160}
+
+
+@pytest.mark.plain
+def test_slow_hasher_and_many_streams(new_fleet, http2):
+    """Streams without credit stay in the kernel and at the server, and not in
+    libcurl, which would take up to 32 MiB of each."""
+    server = http2()
+    size, count = 16 << 20, 60
+    with open(server.made / "large", "wb") as file:
+        file.write(odd.body(1 << 20, 1))
+        file.truncate(size)
+    want = harness.file_digests([server.made / "large"])
+    fleet = new_fleet()
+    fleet.start_broker("--buffer-memory", "8M", "--parallel-max-host",
+                       str(count))
+    hasher = fleet.start_hasher()
+    fetcher = fleet.start_fetcher("--cacert", server.ca)
+    urls = [server.url(f"made/large?{n}", "https") for n in range(count)]
+    with harness.started_client(
+            "get", "-i", "-", broker=fleet.endpoints["client"],
+            stdin=harness.subprocess.PIPE) as process:
+        process.stdin.write("\n".join(urls).encode("ascii"))
+        process.stdin.close()
+        process.stdin = None
+        begun = time.monotonic()
+        while time.monotonic() - begun < 3: # 10 % of a hasher
+            hasher.process.send_signal(signal.SIGSTOP)
+            time.sleep(0.09)
+            hasher.process.send_signal(signal.SIGCONT)
+            time.sleep(0.01)
+        out, _ = process.communicate(timeout=3 * harness.GIVE_UP_S)
+    assert process.returncode == 0
+    hexes = set(re.findall(rb"^([0-9a-f]{128})  https", out, re.M))
+    assert hexes == {next(iter(want.values())).encode("ascii")}
+    assert out.count(b"\n") == count
+    most = fetcher.memory_max_kib() // MIB
+    print(f"fetcher: {most} MiB")
+    assert most < 42 # 50 and more when libcurl keeps what is paused
