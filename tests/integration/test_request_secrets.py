@@ -157,6 +157,13 @@ def test_proxy_needs_leave(new_fleet, witness):
     fleet.start_fetcher("--proxy-enforces-policy")
     record = fleet.client(*args).records()[0]
     assert record["outcome"] == "ok"
+    # Another batch's password is not for the next one's proxy.
+    for number, user in enumerate(("them:x@", "", "us:y@")):
+        fleet.client("get", "-x", f"{user}127.0.0.1:{witness.port}",
+                     f"http://far.test/whose-{number}")
+        sent = witness.headers(f"/whose-{number}").get("Proxy-Authorization")
+        assert sent == (user and "Basic " + base64.b64encode(
+            user[:-1].encode("ascii")).decode("ascii") or None)
     # Without it the next batch goes its own way.
     record = fleet.client("get", "--format", "jsonl", "--retry", "0",
                           witness.url("/direct")).records()[0]
