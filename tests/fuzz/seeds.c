@@ -115,7 +115,8 @@ write_fetching(void)
     wire_request_init(&request);
     wire_put_jobs(buf, &request, jobs, 1);
     save_wire("jobs");
-#define X(key, field, highest) request.field = key;
+#define X(key, field, highest)                                                 \
+    request.field = (uint64_t)(key) < (highest) ? (key) : (highest);
     WIRE_REQUEST_FIELDS(X)
 #undef X
     wire_put_jobs(buf, &request, jobs, 2);
