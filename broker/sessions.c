@@ -388,19 +388,6 @@ is_heard(struct broker *broker, enum wire_role role, struct session *session,
     return false;
 }
 
-static void
-begin_session(struct broker *broker, enum wire_role role,
-              const struct frames *frames, const struct wire_hello *hello)
-{
-    struct session *session;
-
-    session_on_hello(broker, role, &frames->parts[0], hello);
-    session = session_at(&broker->sessions, role, &frames->parts[0]);
-    if (session)
-        (void)snprintf(session->key, sizeof(session->key), "%s",
-                       access_key_of(frames));
-}
-
 bool
 sessions_on_message(struct broker *broker, enum wire_role role)
 {
@@ -433,7 +420,7 @@ sessions_on_message(struct broker *broker, enum wire_role role)
             session_send_error(broker, role, &frames.parts[0],
                                WIRE_ERROR_BAD_FRAME, why);
     } else if (message.kind == WIRE_HELLO) {
-        begin_session(broker, role, &frames, message.hello);
+        session_on_hello(broker, role, &frames, message.hello);
     } else if (session) {
         session->heard_ms = loop_now_ms(broker->loop);
         dispatch(broker, session, &message, body);

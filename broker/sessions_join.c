@@ -5,9 +5,11 @@
 #include "broker/keyring.h"
 #include "broker/state.h"
 #include "broker/window.h"
+#include "common/frames.h"
 #include "common/log.h"
 #include "common/loop.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <utlist.h>
@@ -128,10 +130,11 @@ add_unproven(struct sessions *sessions, struct session *session)
 }
 
 static void
-begin(struct broker *broker, enum wire_role role, const zmq_msg_t *address,
+begin(struct broker *broker, enum wire_role role, const struct frames *frames,
       const struct wire_hello *hello)
 {
     struct sessions *sessions = &broker->sessions;
+    const zmq_msg_t *address = &frames->parts[0];
     struct session *session = calloc(1, sizeof(*session));
 
     if (!session || !take_algorithms(session, hello)) {
@@ -152,6 +155,8 @@ begin(struct broker *broker, enum wire_role role, const zmq_msg_t *address,
     session->address_len = zmq_msg_size(address);
     memcpy(session->address, zmq_msg_data((zmq_msg_t *)address),
            session->address_len);
+    (void)snprintf(session->key, sizeof(session->key), "%s",
+                   access_key_of(frames));
     session->heard_ms = session->since_ms = loop_now_ms(broker->loop);
     session->capacity = hello->capacity;
     if (role == WIRE_FETCHER) {
@@ -180,14 +185,21 @@ end_older(struct broker *broker, struct session *session, const char *why)
 
 void
 session_on_hello(struct broker *broker, enum wire_role role,
-                 const zmq_msg_t *address, const struct wire_hello *hello)
+                 const struct frames *frames, const struct wire_hello *hello)
 {
     struct sessions *sessions = &broker->sessions;
+    const zmq_msg_t *address = &frames->parts[0];
     struct session *here = session_at(sessions, role, address);
     struct session *same = find_by_instance(sessions, role, hello->instance);
     enum wire_error code;
     const char *why;
 
+    // Whoever has another key is another worker, and ends nobody's session.
+    if (same && strcmp(same->key, access_key_of(frames)) != 0) {
+        refuse(broker, role, address, WIRE_ERROR_REFUSED,
+               "a worker with another key has this instance");
+        return;
+    }
     // It was long on its way, over a connection that the worker has left.
     if (same && hello->epoch < same->epoch) {
         refuse(broker, role, address, WIRE_ERROR_REFUSED,
@@ -209,7 +221,7 @@ session_on_hello(struct broker *broker, enum wire_role role,
     if (why)
         refuse(broker, role, address, code, why);
     else
-        begin(broker, role, address, hello);
+        begin(broker, role, frames, hello);
 }
 
 void
@@ -243,8 +255,7 @@ session_prove(struct broker *broker, struct session *session)
     metrics_add(&broker->stats.sessions_begun[session->role], 1);
     log_info("worker.joined",
              "role=%s worker=%s session=%" PRIu64 " capacity=%" PRIu64
-             " window=%" PRIu64 "%s%s",
+             " window=%" PRIu64 " key=%s",
              session_role_name(session->role), session->label, session->id,
-             session->capacity, session->granted, key ? " key=" : "",
-             key ? key->label : "");
+             session->capacity, session->granted, key ? key->label : "\"\"");
 }

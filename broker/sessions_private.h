@@ -28,9 +28,11 @@ void session_end(struct broker *broker, struct session *session);
 
 // --- sessions_join.c ---
 
-// A HELLO: begins a session, or answers a repeated one, or refuses.
+// A HELLO, and the message that it came in: begins a session, or answers a
+// repeated one, or refuses.
 void session_on_hello(struct broker *broker, enum wire_role role,
-                      const zmq_msg_t *address, const struct wire_hello *hello);
+                      const struct frames *frames,
+                      const struct wire_hello *hello);
 
 // The first PONG: from now on the session is a worker's, or doomed when there
 // is no room for one more.

@@ -128,6 +128,29 @@ test_older_epoch(void **state)
     scene_free(scene);
 }
 
+// Who knows a worker's instance, and has another key, ends nothing.
+static void
+test_other_key(void **state)
+{
+    struct scene *scene = scene_new(8, 100);
+    struct session *session = scene->fetcher.session;
+    uint64_t id = session->id;
+    struct job *job = lease_one(scene);
+    struct peer thief;
+
+    (void)state;
+    (void)snprintf(session->key, sizeof(session->key), "%s", "another key");
+    connect_again(&thief, &scene->fetcher, 2);
+    peer_say_hello(&thief);
+    expect_error(&thief, WIRE_ERROR_REFUSED);
+    peer_say_pong(&thief);
+    expect_error(&thief, WIRE_ERROR_NO_SESSION);
+    assert_ptr_equal(sessions_find(sessions_of(scene), id), session);
+    assert_int_equal(job->state, JOB_LEASED);
+    peer_leave(&thief);
+    scene_free(scene);
+}
+
 // Another worker on the connection of a session: that one is over.
 static void
 test_other_instance(void **state)
@@ -318,6 +341,7 @@ main(void)
         cmocka_unit_test(test_higher_epoch),
         cmocka_unit_test(test_other_connection),
         cmocka_unit_test(test_older_epoch),
+        cmocka_unit_test(test_other_key),
         cmocka_unit_test(test_other_instance),
         cmocka_unit_test(test_unproven),
         cmocka_unit_test(test_unproven_flood),
