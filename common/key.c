@@ -59,7 +59,9 @@ const char *
 key_parse(const char *text, size_t len, enum key_kind *out_kind,
           struct key *out_key)
 {
-    const char *end = text + len, *why;
+    const char *end = text + len, *why = NULL;
+    enum key_kind kind = KEY_PUBLIC;
+    struct key key = {0};
     bool has_key = false;
 
     while (text < end) {
@@ -72,17 +74,23 @@ key_parse(const char *text, size_t len, enum key_kind *out_kind,
         while (text < line_end && is_blank(line_end[-1]))
             line_end--;
         if (text < line_end && *text != '#') {
-            if (has_key)
-                return "it has more than one key";
-            why =
-                parse_line(text, (size_t)(line_end - text), out_kind, out_key);
+            why = has_key ? "it has more than one key"
+                          : parse_line(text, (size_t)(line_end - text), &kind,
+                                       &key);
             if (why)
-                return why;
+                break;
             has_key = true;
         }
         text = next;
     }
-    return has_key ? NULL : "it has no key";
+    if (!why && !has_key)
+        why = "it has no key";
+    if (!why) {
+        *out_kind = kind;
+        *out_key = key;
+    }
+    key_wipe(&key);
+    return why;
 }
 
 // Returns the length, -EFBIG or another negative errno.
@@ -111,6 +119,8 @@ key_read_any(const char *path, enum key_kind *out_kind, struct key *out_key,
              char *why, size_t why_size)
 {
     char buf[KEY_FILE_BYTES_MAX + 1];
+    enum key_kind kind = KEY_PUBLIC;
+    struct key key = {0};
     struct stat status;
     const char *wrong = NULL;
     ssize_t len = 0;
@@ -129,18 +139,22 @@ key_read_any(const char *path, enum key_kind *out_kind, struct key *out_key,
     if (err == -EFBIG)
         wrong = "it is too long for a key";
     if (!err && !wrong)
-        wrong = key_parse(buf, (size_t)len, out_kind, out_key);
+        wrong = key_parse(buf, (size_t)len, &kind, &key);
     explicit_bzero(buf, sizeof(buf));
-    if (!err && !wrong && *out_kind == KEY_SECRET && status.st_mode & S_IRWXO)
+    if (!err && !wrong && kind == KEY_SECRET && status.st_mode & S_IRWXO)
         wrong = "it is a secret that everybody may read: chmod 600 (or 440, "
                 "for a group)";
-    else if (!err && !wrong && *out_kind == KEY_SECRET &&
-             status.st_mode & S_IWGRP)
+    else if (!err && !wrong && kind == KEY_SECRET && status.st_mode & S_IWGRP)
         wrong = "it is a secret that its group may write: chmod 600 (or 440)";
     if (wrong)
         (void)snprintf(why, why_size, "%s", wrong);
     else if (err)
         (void)snprintf(why, why_size, "%s", strerror(-err));
+    if (!wrong && !err) {
+        *out_kind = kind;
+        *out_key = key;
+    }
+    key_wipe(&key);
     return wrong ? -EINVAL : err;
 }
 

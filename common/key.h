@@ -24,7 +24,7 @@ struct key {
 const char *key_kind_word(enum key_kind kind);
 
 // Reads the text of a key file. Returns NULL, or what is wrong with it
-// (static).
+// (static); nothing of a secret is left behind then.
 const char *key_parse(const char *text, size_t len, enum key_kind *out_kind,
                       struct key *out_key);
 

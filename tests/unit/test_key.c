@@ -45,6 +45,7 @@ check_refused(const char *text, const char *has)
     assert_non_null(why);
     if (!strstr(why, has))
         fail_msg("'%s' does not say '%s'", why, has);
+    assert_string_equal(key.text, "untouched");
 }
 
 static void
@@ -115,6 +116,7 @@ test_files(void **state)
     } modes[] = {{0600, 0},       {0400, 0},       {0440, 0},
                  {0640, 0},       {0644, -EINVAL}, {0604, -EINVAL},
                  {0602, -EINVAL}, {0660, -EINVAL}};
+    enum key_kind kind;
     struct key key;
 
     (void)state;
@@ -122,8 +124,10 @@ test_files(void **state)
     (void)snprintf(path, sizeof(path), "%s/k", folder);
     for (size_t i = 0; i < sizeof(modes) / sizeof(*modes); i++) {
         write_file(path, "urlsum-secret-key " SECRET "\n", modes[i].mode);
-        assert_int_equal(key_read(path, KEY_SECRET, &key, why, sizeof(why)),
+        key = (struct key){.text = "untouched"};
+        assert_int_equal(key_read_any(path, &kind, &key, why, sizeof(why)),
                          modes[i].err);
+        assert_string_equal(key.text, modes[i].err ? "untouched" : SECRET);
         if (modes[i].err)
             assert_non_null(strstr(why, "chmod"));
         (void)unlink(path);
