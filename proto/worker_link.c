@@ -364,6 +364,7 @@ static void
 note_failure(struct worker_link *link, enum curve_failure failure)
 {
     bool is_final = curve_is_final(failure);
+    char shown[sizeof(link->endpoint) * 2];
 
     // Without keys, a broker that hangs up is about to start or to stop.
     if (failure == link->failure || failure == CURVE_FINE ||
@@ -371,8 +372,10 @@ note_failure(struct worker_link *link, enum curve_failure failure)
         return;
     link->failure = failure;
     log_line(is_final ? LOG_ERROR : LOG_WARN, "link.handshake",
-             "worker=%s endpoint=%s why=\"the broker %s\"", link->name,
-             link->endpoint, curve_failure_text(failure));
+             "worker=%s endpoint=%s why=\"the broker %s\"", link->label,
+             log_escape(link->endpoint, strlen(link->endpoint), shown,
+                        sizeof(shown)),
+             curve_failure_text(failure));
     if (is_final)
         link->dial_ms = PAUSE_MAX_MS;
 }

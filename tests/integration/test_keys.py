@@ -1,5 +1,6 @@
 """Keys: who is let in, who is refused and told so, and what a removed key
 ends."""
+import fnmatch
 import os
 import pathlib
 import re
@@ -116,6 +117,27 @@ def test_print_config_names_files_only(keys):
     assert secret not in run.stdout + run.stderr
 
 
+def test_secrets_made_in_the_tree_stay_there():
+    """What README.md makes below the tree is in no commit and in no image."""
+    secrets = ("keys/broker.key", "deploy/keys/urlsum.key", "deploy/far.tar",
+               "laptop.key", "deploy/kubernetes/laptop.key")
+    if not (harness.ROOT / ".git").exists():
+        pytest.skip("no repository")
+    ignored = subprocess.run(
+        ["git", "-c", "safe.directory=*", "-C", harness.ROOT, "check-ignore",
+         *secrets], capture_output=True, text=True, check=False)
+    assert ignored.stdout.split() == list(secrets)
+    # As the engine reads it: a path is out when it or a folder above it is.
+    lines = (harness.ROOT / ".dockerignore").read_text().splitlines()
+    patterns = [line for line in lines if line and not line.startswith("#")]
+    for secret in secrets:
+        path = pathlib.PurePath(secret)
+        assert any(part.match(pattern[3:]) if pattern.startswith("**/")
+                   else fnmatch.fnmatch(str(part), pattern)
+                   for part in (path, *path.parents)
+                   for pattern in patterns), secret
+
+
 @pytest.mark.parametrize("role", ROLES)
 def test_wrong_role(keyed, keys, role):
     """A key of another role is refused, and the log says whose it is."""
@@ -125,9 +147,13 @@ def test_wrong_role(keyed, keys, role):
         assert "refuses our key" in got.errors[-1]
     else:
         worker = keyed.start(f"urlsum-{role}", "--broker",
-                             keyed.endpoints[role], *keys.of(other))
+                             keyed.endpoints[role], *keys.of(other),
+                             "--name", 'a" why="b')
         line = worker.wait_event("link.handshake")[0]
         assert "level=error" in line and "refuses our key" in line
+        # A name cannot make a field of its own.
+        assert r'worker="a\x22 why=\x22b' in line
+        assert f'endpoint="{keyed.endpoints[role]}"' in line
     line = wait_refusal(keyed, "wrong_role", role)
     assert 'address="127.0.0.1"' in line and f'name="{other}"' in line
     assert keys.public(other) in line
