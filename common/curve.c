@@ -162,8 +162,8 @@ curve_failure_text(enum curve_failure failure)
     case CURVE_IMPOSTOR:
         return "has not the key of --broker-key-file";
     case CURVE_HUNG_UP:
-        return "hangs up while keys are exchanged: is --broker-key-file its "
-               "public key?";
+        return "hangs up while keys are exchanged: has it keys, and is "
+               "--broker-key-file its public one?";
     case CURVE_BROKEN:
         return "breaks connections off before they are made";
     case CURVE_FINE:

@@ -9,9 +9,10 @@ one free port, prints `port=N` and serves until its stdin ends.
     /busy/NAME/N/CODE/VALUE[/EXTRA]
                              CODE to the first N requests of NAME, with
                              Retry-After: VALUE (nothing: without), then 200.
-                             VALUE may be date1, date2 or date3 and a number:
-                             so many seconds ahead as IMF-fixdate, rfc850-date
-                             or asctime-date, on a clock that is hours off
+                             VALUE may be date1, date2 or date3, a colon and
+                             a number: so many seconds ahead as IMF-fixdate,
+                             rfc850-date or asctime-date, on a clock that is
+                             hours off. It may be percent-encoded
     /to/PORT/PATH            redirects to that port of the same address
     /log                     JSON: [[seconds, address, path, status], ...]
 """
@@ -21,6 +22,7 @@ import json
 import pathlib
 import sys
 import time
+import urllib.parse
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "origin"))
 import until_stdin_ends  # noqa: E402
@@ -33,11 +35,11 @@ FORMS = {"date1": "%a, %d %b %Y %H:%M:%S GMT",
 
 
 def retry_after(value):
-    form = FORMS.get(value[:5])
-    if not form:
+    what, colon, seconds = value.partition(":")
+    if not colon or what not in FORMS:
         return value
-    return time.strftime(form, time.gmtime(
-        int(time.time()) + SKEW_S + int(value[5:])))
+    return time.strftime(FORMS[what], time.gmtime(
+        int(time.time()) + SKEW_S + int(seconds)))
 
 
 class Origin:
@@ -59,7 +61,7 @@ class Origin:
                                      time.gmtime(int(time.time()) + SKEW_S))
                 lines = [f"HTTP/1.1 {status} X", f"Date: {date}", *headers,
                          f"Content-Length: {len(content)}", "", ""]
-                writer.write("\r\n".join(lines).encode("ascii") + content)
+                writer.write("\r\n".join(lines).encode("latin-1") + content)
                 await writer.drain()
         except (ConnectionError, asyncio.IncompleteReadError):
             pass
@@ -79,8 +81,8 @@ class Origin:
             name, times, code, value = args[:4]
             self.asked[name] += 1
             if self.asked[name] <= int(times):
-                headers = [f"Retry-After: {retry_after(value)}"] if value \
-                    else []
+                value = retry_after(urllib.parse.unquote(value, "latin-1"))
+                headers = [f"Retry-After: {value}"] if value else []
                 return int(code), headers, b"not now"
         return 200, [], path.encode("ascii")
 

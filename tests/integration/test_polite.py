@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.parse
 
 import pytest
 
@@ -76,7 +77,8 @@ def check_pause(log, pause_s):
 
 
 @pytest.mark.parametrize("value,status", [
-    ("4", 429), ("4", 503), ("date14", 429), ("date24", 503), ("date34", 429)])
+    ("4", 429), ("4", 503), ("date1:4", 429), ("date2:4", 503),
+    ("date3:4", 429)])
 def test_retry_after(pair, polite, value, status):
     """Closes the host for both fetchers, and charges who got the answer."""
     host, other = polite(), polite()
@@ -129,13 +131,54 @@ def test_others_statuses_close_nothing(pair, polite):
     assert not fleet.broker.events("host.closed")
 
 
-def test_garbage_is_no_time(pair, polite):
-    """Counts as no Retry-After at all."""
-    host = polite()
-    fleet = pair()
-    get(fleet, [host.url("busy/it/1/429/2s")], "--retry", "0", codes=(1,))
-    (line,) = fleet.broker.wait_event("host.closed")
-    assert "retry_after=0" in line
+# What Retry-After says: for how many seconds its host is closed. None: as if
+# it were not there, so for a minute. Dates are those of polite_origin.py, whose
+# clock is hours off.
+RETRY_AFTERS = {
+    "1": 1, "120": 120, "000120": 120, "86400": 86400, "86401": 86400,
+    "99999999999999999999999999": 86400, "0": 1,
+    "date1:120": 120, "date2:120": 120, "date3:120": 120,
+    "date1:-3600": 1, "date2:-3600": 1, "date3:-3600": 1,
+    "date1:172800": 86400, "date2:172800": 86400, "date3:172800": 86400,
+    "Fri, 31 Dec 9999 23:59:59 GMT": 86400,
+    "Thu, 01 Jan 1970 00:00:00 GMT": 1,
+    "-1": None, "-120": None, "+120": None, "1.5": None, "2s": None,
+    "120, 60": None, "0x10": None, "1e3": None, "soon": None, "\xff": None,
+    "Sun, 32 Nov 2094 08:49:37 GMT": None, "2094-11-06T08:49:37Z": None,
+    "Sun, 06 Nov 2094 08:49:37": None, "Sun, 06 Nov 2094 08:49:37 CET": None,
+    "": None,
+}
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_every_kind_of_retry_after(new_fleet, polite, status):
+    """Each from a host of its own; the record says what it was, at one try."""
+    addresses = [f"127.7.{status % 256}.{n + 1}"
+                 for n in range(len(RETRY_AFTERS))]
+    host = polite(*addresses)
+    fleet = new_fleet()
+    fleet.start_broker()
+    fleet.start_hasher()
+    fleet.start_fetcher()
+    urls = [f"http://{address}:{host.port}/busy/{address}/1000/{status}/"
+            f"{urllib.parse.quote(value, safe='', encoding='latin-1')}"
+            for address, value in zip(addresses, RETRY_AFTERS)]
+    for record in get(fleet, urls, "--retry", "0", codes=(1,)).values():
+        assert record["outcome"] == "http" and record["attempts"] == 1
+        assert record["http_status"] == status
+    rows = {row["origin"]: row for row in fleet.client(
+        "hosts", "--json").records()}
+    for address, (value, seconds) in zip(addresses, RETRY_AFTERS.items()):
+        row = rows.get(f"http://{address}:{host.port}", {"state": "open"})
+        if seconds == 1: # over by now, or soon
+            assert row.get("until_ms", 0) <= 1000, (value, row)
+            continue
+        assert row["state"] == "closed", (value, row)
+        assert ("with Retry-After" in row["why"]) == (seconds is not None)
+        least, most = (60, 66) if seconds is None else (seconds, seconds)
+        # A date has whole seconds, on both sides; and time has passed.
+        assert (least - 15) * 1000 < row["until_ms"] <= most * 1000, (
+            value, row)
 
 
 def test_redirected(pair, polite):
