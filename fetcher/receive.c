@@ -18,6 +18,10 @@
 // An error page of at most so many bytes is read to its end, so that its
 // connection can be used again; a longer one costs more than a new connection.
 #define DISCARD_MAX (64 * 1024)
+// An encoded body may have so many times the bytes of --max-filesize, and some:
+// servers that flush after every few bytes make much of little.
+#define ENCODED_FACTOR 4
+#define ENCODED_EXTRA ((uint64_t)64 * 1024)
 // Bytes of a Location header: whatever it builds on, the URL would be too long.
 #define LOCATION_MAX URL_BYTES_MAX
 
@@ -272,6 +276,7 @@ begin_decoding(struct transfer *transfer)
 
     decoder_free(&transfer->decoder);
     transfer->skip = 0;
+    transfer->decoded_bytes = 0;
     if (!transfer->profile || !transfer->profile->is_compressed ||
         !encoding.at || answer_is(encoding, "identity"))
         return true;
@@ -293,6 +298,21 @@ receive_is_doubtful(struct transfer *transfer, uint64_t length)
     return convoy_is_shared(&transfer->convoy);
 }
 
+// Whether so many bytes are more than may come for a body within
+// --max-filesize. An encoding may make it longer, and endless without a byte of
+// it: by blocks of nothing.
+static bool
+is_beyond(const struct transfer *transfer, uint64_t bytes)
+{
+    uint64_t most = transfer->set.max_filesize;
+
+    if (!most)
+        return false;
+    return transfer->decoder
+               ? bytes / ENCODED_FACTOR > most + ENCODED_EXTRA / ENCODED_FACTOR
+               : bytes > most;
+}
+
 // The body begins with this answer, if it is one that we want.
 static void
 begin_whole(struct transfer *transfer, const struct resume_answer *answer)
@@ -307,11 +327,6 @@ begin_whole(struct transfer *transfer, const struct resume_answer *answer)
                                      .is_any_status = transfer->is_any_status});
     if (transfer->stopped != FAIL_OK || !is_framed(transfer))
         return;
-    if (transfer->set.max_filesize && answer->length != UINT64_MAX &&
-        answer->length > transfer->set.max_filesize) {
-        transfer->stopped = FAIL_TOO_LARGE;
-        return;
-    }
     if (receive_is_doubtful(transfer, answer->length)) {
         transfer->is_doubtful = true;
         give_up(transfer, FAIL_CUT, NULL);
@@ -319,6 +334,10 @@ begin_whole(struct transfer *transfer, const struct resume_answer *answer)
     }
     if (!begin_decoding(transfer))
         return;
+    if (answer->length != UINT64_MAX && is_beyond(transfer, answer->length)) {
+        transfer->stopped = FAIL_TOO_LARGE;
+        return;
+    }
     transfer->is_measured = answer->length != UINT64_MAX;
     if (transfer->decoder)
         transfer->expected = UINT64_MAX; // what is told is of encoded bytes
@@ -511,6 +530,11 @@ take_decoded(struct transfer *transfer, const char *data, size_t len)
         decoder_take(decoder);
         err = decoder_run(decoder, data + at, len - at, &used);
         at += used;
+        transfer->decoded_bytes += used;
+        if (is_beyond(transfer, transfer->decoded_bytes)) {
+            transfer->stopped = FAIL_TOO_LARGE;
+            return 0;
+        }
         if (err) {
             give_up(transfer, err == -ENOMEM ? FAIL_INTERNAL : FAIL_PROTOCOL,
                     err == -ENOMEM ? "out of memory"

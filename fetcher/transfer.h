@@ -100,6 +100,7 @@ struct transfer {
     unsigned tls_version;    // 10 and so on; 0: none
     struct decoder *decoder; // undoes its encoding; NULL: as it comes
     size_t skip; // bytes that the decoder has taken of what comes next
+    uint64_t decoded_bytes;         // ... of all that came
     struct digest_fields *declared; // by it; NULL: never one
     struct curl_slist *headers;     // the handle's, beside libcurl's own
     bool has_range;                 // the handle was told one

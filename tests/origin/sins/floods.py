@@ -4,6 +4,7 @@ trailers, bodies, redirects; and what comes too slowly.
 Each sends 100 MB, or goes on for a minute, unless the client hangs up.
 """
 import asyncio
+import gzip
 import zlib
 
 import bodies
@@ -88,6 +89,52 @@ async def gzip_unasked(connection, request, _count):
     """Nobody asked for an encoding: the bytes are hashed as they are."""
     assert "accept-encoding" not in request.headers
     await connection.answer(200, BOMB, [("Content-Encoding", "gzip")])
+
+
+# Asked for: what comes out of it counts, and what goes in without that.
+UNPACKED = ("--compressed", *SMALL)
+GZIP = OK_LINE + b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n"
+ENDLESS = OK_LINE + b"Content-Encoding: gzip\r\n\r\n"
+EMPTY = gzip.compress(b"", mtime=0)
+HEADER, NOTHING = EMPTY[:10], b"\0\0\0\xff\xff" # of deflate: a block of no bytes
+
+
+def unpacks(path, head, content, **expect):
+    @sin(f"floods/gzip/{path}", options=UNPACKED, **expect)
+    async def handler(connection, request, _count):
+        assert "gzip" in request.headers["accept-encoding"]
+        await connection.send(head % len(content) if b"%" in head else head,
+                              content)
+        raise Cut
+
+
+unpacks("bomb", GZIP, BOMB, **LARGE)
+unpacks("bomb-in-chunks", CHUNKED.replace(
+    b"\r\n\r\n", b"\r\nContent-Encoding: gzip\r\n\r\n"),
+    b"%x\r\n%s\r\n0\r\n\r\n" % (len(BOMB), BOMB), **LARGE)
+unpacks("bomb-of-deflate", GZIP.replace(b"gzip", b"deflate"),
+        zlib.compress(bytes(100_000_000)), **LARGE)
+unpacks("bomb-in-bomb", GZIP, gzip.compress(BOMB * 100, mtime=0), **LARGE)
+unpacks("twice", GZIP.replace(b"gzip", b"gzip, gzip"),
+        gzip.compress(BOMB, mtime=0), **PROTOCOL)
+unpacks("just-as-large", GZIP, gzip.compress(bodies.content(1 << 20), mtime=0),
+        outcome="ok", decoded=True, body=bodies.content(1 << 20))
+unpacks("one-byte-more", GZIP, gzip.compress(bytes((1 << 20) + 1), mtime=0),
+        **LARGE)
+unpacks("members", GZIP, EMPTY * 100 + gzip.compress(CONTENT, mtime=0) + EMPTY,
+        outcome="ok", decoded=True, body=CONTENT)
+unpacks("long-name", GZIP, EMPTY[:3] + b"\x08" + EMPTY[4:10] +
+        b"n" * 100_000 + b"\0" + gzip.compress(CONTENT, mtime=0)[10:], outcome="ok",
+        decoded=True, body=CONTENT)
+unpacks("cut", GZIP, gzip.compress(CONTENT, mtime=0)[:-1], **PROTOCOL)
+unpacks("wrong-sum", GZIP, gzip.compress(CONTENT, mtime=0)[:-8] + bytes(8), **PROTOCOL)
+unpacks("wrong-size", GZIP, gzip.compress(CONTENT, mtime=0)[:-4] + bytes(4), **PROTOCOL)
+unpacks("more-behind", GZIP, gzip.compress(CONTENT, mtime=0) + b"x", **PROTOCOL)
+flood("gzip/empty-members", EMPTY, ENDLESS, options=UNPACKED, **LARGE)
+flood("gzip/empty-blocks", NOTHING, ENDLESS + HEADER, options=UNPACKED,
+      **LARGE)
+flood("gzip/name", b"n", ENDLESS + EMPTY[:3] + b"\x08" + EMPTY[4:10],
+      options=UNPACKED, **LARGE)
 
 
 # --- Redirects ---
