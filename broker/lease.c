@@ -36,12 +36,13 @@ note_pause(struct session *fetcher, enum wire_pause pause)
         return;
     fetcher->pause = pause;
     if (pause)
-        log_warn("worker.pauses",
-                 "role=fetcher worker=%s session=%" PRIu64 " why=\"%s\"",
-                 fetcher->label, fetcher->id, wire_pause_meaning(pause));
+        log_outside(LOG_WARN, "worker.pauses",
+                    "role=fetcher worker=%s session=%" PRIu64 " why=\"%s\"",
+                    fetcher->label, fetcher->id, wire_pause_meaning(pause));
     else
-        log_info("worker.goes_on", "role=fetcher worker=%s session=%" PRIu64,
-                 fetcher->label, fetcher->id);
+        log_outside(LOG_INFO, "worker.goes_on",
+                    "role=fetcher worker=%s session=%" PRIu64, fetcher->label,
+                    fetcher->id);
 }
 
 void
