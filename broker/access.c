@@ -241,12 +241,22 @@ log_troubles(const struct keyring *keyring)
 }
 
 static void
-log_list(const struct keyring *keyring)
+log_list(const struct access *access)
 {
+    const char *dir = access->broker->config->authorized;
+    const struct keyring *keyring = access->keyring;
+    size_t len = 0;
+    char shown[256];
+
+    for (int i = 0; i < ACCESS_ROLES; i++)
+        len += keyring_len(keyring, (enum access_role)i);
     log_info("keys.loaded", "client=%zu fetcher=%zu hasher=%zu left_out=%zu",
              keyring_len(keyring, ACCESS_CLIENT),
              keyring_len(keyring, ACCESS_FETCHER),
              keyring_len(keyring, ACCESS_HASHER), keyring_troubles(keyring));
+    if (!len) // as when the directory has another name
+        log_warn("keys.none", "path=%s",
+                 log_escape(dir, strlen(dir), shown, sizeof(shown)));
 }
 
 struct check {
@@ -296,7 +306,7 @@ change(struct access *access, struct keyring *fresh)
         if (has_removed)
             end_removed(access, role);
     }
-    log_list(fresh);
+    log_list(access);
     log_troubles(fresh);
     keyring_free(&old);
 }
@@ -319,7 +329,7 @@ on_read(void *arg, struct keyring *fresh, int err, const char *path,
         return; // what was known holds
     if (keyring_is_same(fresh, access->keyring)) {
         if (was_asked)
-            log_list(fresh);
+            log_list(access);
         keyring_free(&fresh);
         return;
     }
@@ -422,7 +432,7 @@ access_new(struct broker *broker, struct role *role, struct access **out_access)
         log_error("broker.start", "error=%d", err);
         return 3;
     }
-    log_list(access->keyring);
+    log_list(access);
     log_troubles(access->keyring);
     return 0;
 }

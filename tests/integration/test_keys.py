@@ -245,6 +245,7 @@ def test_directories_made_later(new_fleet, keys):
     fleet = new_fleet()
     fleet.start_broker(*keys.of_broker())
     fleet.broker.wait_event("keys.loaded", has="client=0 fetcher=0 hasher=0")
+    fleet.broker.wait_event("keys.none", has=f'path="{keys.authorized}"')
     keys.authorized.mkdir()
     (keys.authorized / "client").mkdir()
     keys.allow("client", "client")
