@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from harness import (BUILD, GIVE_UP_S, PATIENCE, environment, free_port,
+from harness import (BUILD, GIVE_UP_S, PATIENCE, ROOT, environment, free_port,
                      started_client, urlsum, wait_until)
 from disks import FaultyDisk, SmallDisk, needs_root, needs_shim
 from pages import address, get, metric
@@ -110,6 +110,23 @@ def test_hung_program(served):
     finally:
         os.kill(program.pid, signal.SIGCONT)
     assert becomes(where, 0) == "ready\n"
+
+
+@needs_root
+def test_check_of_the_image_below_an_init():
+    """With `docker run --init` process 1 is not ours: its child is asked."""
+    script = """urlsum-hasher --broker tcp://127.0.0.1:9 2>/dev/null &
+        until urlsum health --live >/dev/null 2>&1; do sleep 0.1; done
+        container-health
+        echo "exit $?"
+        kill $!
+        wait"""
+    path = f"{BUILD}:{ROOT / 'deploy'}:{os.environ['PATH']}"
+    got = subprocess.run(
+        ["unshare", "--pid", "--fork", "--mount-proc", "sh", "-c", script],
+        env=environment(PATH=path, URLSUM_HTTP=address()), check=True,
+        capture_output=True, text=True, timeout=GIVE_UP_S)
+    assert "not ready" in got.stdout and got.stdout.endswith("exit 1\n")
 
 
 @pytest.fixture
