@@ -167,8 +167,8 @@ on_line(struct transfer *transfer, const char *line, size_t len)
     }
     if (!transfer->is_answered && (*line == ' ' || *line == '\t'))
         answer_add_folded(&transfer->answer);
-    else if (*line == '\r' || *line == '\n')
-        on_header_end(transfer);
+    else if (!transfer->is_answered && (*line == '\r' || *line == '\n'))
+        on_header_end(transfer); // not that of trailers
     if (!answer_split(line, len, &name, &value))
         return true;
     if (transfer->is_declaring)

@@ -133,6 +133,15 @@ without_goodbye("cut-chunked",
                 b"c351", outcome="cut", **NONE)
 
 
+@door("tls/trailers", unframed=None, **OK)
+def trailers(sock):
+    """Well framed: how its connection ends does not matter."""
+    read_request(sock)
+    sock.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+                 b"c350\r\n%s\r\n0\r\nX: y\r\nY: z\r\n\r\n" % CONTENT)
+    time.sleep(0.1)
+
+
 @door("tls/cut-and-resumed", body=CONTENT, outcome="ok", resumes=1)
 def cut_and_resumed(sock):
     """Chunks whose connection breaks under TLS are good chunks."""
