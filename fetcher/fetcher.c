@@ -41,6 +41,12 @@
 #define BUFFER_BYTES_MANY (16 * 1024)
 #define PARALLEL_FEW 512
 
+// libcurl looks at all connections of a multi whenever a transfer ends: with
+// thousands of them that would be most of its time. So there is one for each so
+// many transfers, to a ceiling.
+#define MULTI_TRANSFERS 1024
+#define MULTIS_MAX 32
+
 struct fetcher {
     const struct fetcher_config *config;
     struct settings settings;
@@ -48,7 +54,9 @@ struct fetcher {
     struct loop *loop;
     struct worker_link *link;
     struct curve curve;
-    struct multi *multi;
+    struct multi *multis[MULTIS_MAX]; // an origin's hash says which is its
+    size_t multis_len;
+    struct multi_budget budget;
     struct profiles profiles;
     struct names *names;
     struct convoys convoys;
@@ -531,6 +539,16 @@ send_message(void *arg, const struct wire_buf *buf, zmq_msg_t *body)
     return worker_link_send(fetcher->link, buf, body);
 }
 
+static bool
+multis_are_due(const struct fetcher *fetcher)
+{
+    for (size_t i = 0; i < fetcher->multis_len; i++) {
+        if (multi_is_due(fetcher->multis[i]))
+            return true;
+    }
+    return false;
+}
+
 // End of the turn: what came of it goes out.
 static void
 on_flush(void *arg)
@@ -541,13 +559,14 @@ on_flush(void *arg)
     names_turn(fetcher->names);
     pause_turn(&fetcher->pause, names_are_out(fetcher->names), fetcher->link,
                fetcher->in_hand, fetcher->vouched, loop_now_ms(fetcher->loop));
-    multi_turn(fetcher->multi);
+    for (size_t i = 0; i < fetcher->multis_len; i++)
+        multi_turn(fetcher->multis[i]);
     profiles_turn(&fetcher->profiles);
     run_rate(fetcher);
     convoys_turn(&fetcher->convoys);
     give_up(fetcher, body_flush_streams(&fetcher->sink));
     give_up(fetcher, outbox_flush(fetcher->outbox));
-    if (multi_is_due(fetcher->multi) || profiles_is_due(&fetcher->profiles) ||
+    if (multis_are_due(fetcher) || profiles_is_due(&fetcher->profiles) ||
         convoys_next(&fetcher->convoys))
         loop_again(fetcher->loop);
 }
@@ -562,7 +581,8 @@ set_env(struct fetcher *fetcher)
 
     fetcher->sink.outbox = fetcher->outbox;
     fetcher->sink.pool = fetcher->pool;
-    fetcher->env.multi = fetcher->multi;
+    fetcher->env.multis = fetcher->multis;
+    fetcher->env.multis_len = fetcher->multis_len;
     fetcher->env.sink = &fetcher->sink;
     fetcher->env.stats = &fetcher->stats;
     fetcher->stats.slots = (size_t)config->parallel_max;
@@ -592,12 +612,31 @@ set_env(struct fetcher *fetcher)
 
 // For a profile that keeps its connections apart.
 static int
-make_multi(void *arg, struct multi **out_multi)
+make_multi(void *arg, struct multi_budget *budget, struct multi **out_multi)
 {
     struct fetcher *fetcher = arg;
 
-    return multi_new(fetcher->loop, fetcher->settings.apart_connections_max,
-                     on_done, fetcher, out_multi);
+    budget->connections_max = fetcher->settings.apart_connections_max;
+    return multi_new(fetcher->loop, budget, on_done, fetcher, out_multi);
+}
+
+static int
+make_multis(struct fetcher *fetcher)
+{
+    int64_t len = 1 + (fetcher->config->parallel_max - 1) / MULTI_TRANSFERS;
+    int err = 0;
+
+    // As many more can be open as transfers run.
+    fetcher->budget.connections_max =
+        fetcher->settings.connections_max - (long)fetcher->config->parallel_max;
+    if (len > MULTIS_MAX)
+        len = MULTIS_MAX;
+    while (fetcher->multis_len < (size_t)len && !err) {
+        err = multi_new(fetcher->loop, &fetcher->budget, on_done, fetcher,
+                        &fetcher->multis[fetcher->multis_len]);
+        fetcher->multis_len += !err;
+    }
+    return err;
 }
 
 static int
@@ -647,8 +686,7 @@ start(struct fetcher *fetcher)
     if (!err)
         err = loop_new(&fetcher->loop);
     if (!err)
-        err = multi_new(fetcher->loop, fetcher->settings.connections_max,
-                        on_done, fetcher, &fetcher->multi);
+        err = make_multis(fetcher);
     if (!err)
         err = names_new(fetcher->loop, fetcher->config, &fetcher->stats.names,
                         &fetcher->names);
@@ -691,7 +729,8 @@ finish(struct fetcher *fetcher)
     http_free(&fetcher->http);
     worker_link_free(&fetcher->link);
     profiles_fini(&fetcher->profiles);
-    multi_free(&fetcher->multi);
+    for (size_t i = 0; i < fetcher->multis_len; i++)
+        multi_free(&fetcher->multis[i]);
     names_free(&fetcher->names);
     convoys_fini(&fetcher->convoys);
     if (fetcher->loop) {

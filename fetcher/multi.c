@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#include <uthash.h>
 #include <uv.h>
 
 // Rounds of libcurl's immediate work a turn, so that the rest has its turn too.
@@ -27,6 +28,14 @@ struct watch {
     bool is_idle;   // between two requests, of which each has one answer
     int wanted;     // by libcurl now, UV_READABLE and so on
     int watched;    // by libuv
+    CURL *easy;     // whose request is on it, if libcurl has said so
+    UT_hash_handle hh;
+};
+
+// A transfer that has ended and was not reported yet.
+struct ended {
+    CURL *easy; // NULL: it was removed meanwhile
+    CURLcode code;
 };
 
 struct multi {
@@ -36,8 +45,13 @@ struct multi {
     multi_done_fn *done;
     void *arg;
     bool is_due;
+    struct multi_budget *budget;
+    long open;              // sockets of its own
     struct watch **watches; // by descriptor
     size_t watches_len;
+    struct watch *by_easy;
+    struct ended *ended;
+    size_t ended_len, ended_room;
 };
 
 static struct watch *
@@ -71,8 +85,39 @@ new_watch(struct multi *multi, curl_socket_t fd, bool is_ours)
     watch->multi = multi;
     watch->fd = fd;
     watch->is_ours = is_ours;
+    if (is_ours) {
+        multi->open++;
+        multi->budget->open++;
+    }
     multi->watches[fd] = watch;
     return watch;
+}
+
+// libcurl can be asked for the socket of a transfer (CURLINFO_ACTIVESOCKET),
+// but looks at all connections for it: with thousands of them that was a third
+// of the fetcher's time.
+static void
+claim_watch(struct watch *watch, CURL *easy)
+{
+    struct multi *multi = watch->multi;
+    struct watch *old = NULL;
+
+    if (watch->easy == easy)
+        return;
+    if (watch->easy)
+        HASH_DELETE(hh, multi->by_easy, watch);
+    watch->easy = NULL;
+    if (!easy)
+        return;
+    HASH_FIND(hh, multi->by_easy, &easy, sizeof(CURL *), old);
+    if (old) {
+        HASH_DELETE(hh, multi->by_easy, old);
+        old->easy = NULL;
+    }
+    watch->easy = easy;
+    HASH_ADD(hh, multi->by_easy, easy, sizeof(CURL *), watch);
+    if (!watch->hh.tbl) // no memory: libcurl will be asked
+        watch->easy = NULL;
 }
 
 static void
@@ -84,6 +129,11 @@ free_closed(uv_handle_t *handle)
 static void
 close_watch(struct watch *watch)
 {
+    claim_watch(watch, NULL);
+    if (watch->is_ours) {
+        watch->multi->open--;
+        watch->multi->budget->open--;
+    }
     watch->multi->watches[watch->fd] = NULL;
     if (watch->is_polled)
         uv_close((uv_handle_t *)&watch->poll, free_closed);
@@ -116,10 +166,15 @@ look_at_rest(struct multi *multi, CURL *easy)
     (void)curl_easy_getinfo(easy, CURLINFO_HTTP_VERSION, &version);
     if (version != CURL_HTTP_VERSION_1_0 && version != CURL_HTTP_VERSION_1_1)
         return; // HTTP/2 has frames of its own to say
-    (void)curl_easy_getinfo(easy, CURLINFO_ACTIVESOCKET, &fd);
-    watch = find_watch(multi, fd);
+    HASH_FIND(hh, multi->by_easy, &easy, sizeof(CURL *), watch);
+    if (!watch) {
+        (void)curl_easy_getinfo(easy, CURLINFO_ACTIVESOCKET, &fd);
+        watch = find_watch(multi, fd);
+    }
     if (!watch || watch->wanted)
         return;
+    claim_watch(watch, NULL); // its next request is another one
+    fd = watch->fd;
     watch->is_idle = true;
     if (recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0)
         hang_up(fd);
@@ -178,7 +233,7 @@ on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket_arg)
     struct multi *multi = arg;
     struct watch *watch = find_watch(multi, fd);
 
-    (void)easy, (void)socket_arg;
+    (void)socket_arg;
     if (what == CURL_POLL_REMOVE) {
         if (!watch)
             return 0;
@@ -200,6 +255,7 @@ on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket_arg)
         watch->is_polled = true;
     }
     watch->is_idle = false;
+    claim_watch(watch, easy);
     watch->wanted = (what & CURL_POLL_IN ? UV_READABLE : 0) |
                     (what & CURL_POLL_OUT ? UV_WRITABLE : 0);
     // Too wide a watch waits until an event nobody wants comes; not so for
@@ -263,7 +319,7 @@ on_timer_set(CURLM *curl, long timeout_ms, void *arg)
 }
 
 int
-multi_new(struct loop *loop, long connections_max, multi_done_fn *done,
+multi_new(struct loop *loop, struct multi_budget *budget, multi_done_fn *done,
           void *arg, struct multi **out_multi)
 {
     struct multi *multi = calloc(1, sizeof(*multi));
@@ -273,6 +329,7 @@ multi_new(struct loop *loop, long connections_max, multi_done_fn *done,
     if (!multi)
         return -ENOMEM;
     multi->loop = loop;
+    multi->budget = budget;
     multi->done = done;
     multi->arg = arg;
     multi->curl = curl_multi_init();
@@ -286,8 +343,6 @@ multi_new(struct loop *loop, long connections_max, multi_done_fn *done,
     code |=
         curl_multi_setopt(multi->curl, CURLMOPT_TIMERFUNCTION, on_timer_set);
     code |= curl_multi_setopt(multi->curl, CURLMOPT_TIMERDATA, multi);
-    code |=
-        curl_multi_setopt(multi->curl, CURLMOPT_MAXCONNECTS, connections_max);
     code |= curl_multi_setopt(multi->curl, CURLMOPT_PIPELINING,
                               (long)CURLPIPE_MULTIPLEX);
     code |= curl_multi_setopt(multi->curl, CURLMOPT_MAX_CONCURRENT_STREAMS,
@@ -316,6 +371,7 @@ multi_free(struct multi **multi)
     }
     loop_timer_free(&(*multi)->timer);
     free((*multi)->watches);
+    free((*multi)->ended);
     free(*multi);
     *multi = NULL;
 }
@@ -342,9 +398,53 @@ multi_add(struct multi *multi, CURL *easy)
 void
 multi_remove(struct multi *multi, CURL *easy)
 {
+    for (size_t i = 0; i < multi->ended_len; i++) {
+        if (multi->ended[i].easy == easy)
+            multi->ended[i].easy = NULL;
+    }
     (void)curl_multi_remove_handle(multi->curl, easy); // it was added by us
 }
 
+static bool
+add_ended(struct multi *multi, CURL *easy, CURLcode code)
+{
+    if (multi->ended_len == multi->ended_room) {
+        size_t room = multi->ended_room ? multi->ended_room * 2 : 64;
+        struct ended *grown =
+            realloc(multi->ended, room * sizeof(*multi->ended));
+
+        if (!grown)
+            return false;
+        multi->ended = grown;
+        multi->ended_room = room;
+    }
+    multi->ended[multi->ended_len++] =
+        (struct ended){.easy = easy, .code = code};
+    return true;
+}
+
+static void
+report(struct multi *multi, CURL *easy, CURLcode code)
+{
+    look_at_rest(multi, easy);
+    (void)curl_multi_remove_handle(multi->curl, easy); // it was added by us
+    multi->done(multi->arg, easy, code);
+}
+
+// libcurl ends the connection that waits longest when one more than these is
+// given back.
+static void
+tell_connections_max(struct multi *multi)
+{
+    long max =
+        multi->budget->connections_max - multi->budget->open + multi->open;
+
+    (void)curl_multi_setopt(multi->curl, CURLMOPT_MAXCONNECTS,
+                            max < 1 ? 1L : max);
+}
+
+// libcurl's messages are all taken before the first handle is removed: each
+// removal looks through those that are left.
 static void
 report_done(struct multi *multi)
 {
@@ -355,12 +455,17 @@ report_done(struct multi *multi)
         CURL *easy = msg->easy_handle;
         CURLcode code = msg->data.result;
 
-        if (msg->msg != CURLMSG_DONE)
-            continue;
-        look_at_rest(multi, easy);
-        multi_remove(multi, easy); // msg is gone with it
-        multi->done(multi->arg, easy, code);
+        if (msg->msg == CURLMSG_DONE && !add_ended(multi, easy, code))
+            report(multi, easy, code);
     }
+    for (size_t i = 0; i < multi->ended_len; i++) {
+        struct ended ended = multi->ended[i];
+
+        multi->ended[i].easy = NULL;
+        if (ended.easy)
+            report(multi, ended.easy, ended.code);
+    }
+    multi->ended_len = 0;
 }
 
 void
@@ -368,6 +473,7 @@ multi_turn(struct multi *multi)
 {
     int running;
 
+    tell_connections_max(multi);
     for (int i = 0; i < ROUNDS_A_TURN && multi->is_due; i++) {
         multi->is_due = false;
         (void)curl_multi_socket_action(multi->curl, CURL_SOCKET_TIMEOUT, 0,

@@ -20,10 +20,19 @@ typedef bool multi_connect_fn(void *arg, const struct sockaddr *address);
 // Called by multi_turn() for each finished transfer, already removed.
 typedef void multi_done_fn(void *arg, CURL *easy, CURLcode code);
 
-// connections_max: kept open, idle ones included. Returns 0 or a negative
-// errno. The caller owns *out_multi; the loop must outlive it.
-int multi_new(struct loop *loop, long connections_max, multi_done_fn *done,
-              void *arg, struct multi **out_multi);
+// What several multis may have open together.
+struct multi_budget {
+    // When a transfer ends while more are open, idle ones included, the one
+    // that waits longest ends too: so there are never more than these and as
+    // many as transfers run.
+    long connections_max;
+    long open; // now
+};
+
+// Returns 0 or a negative errno. The caller owns *out_multi; the loop and the
+// budget must outlive it.
+int multi_new(struct loop *loop, struct multi_budget *budget,
+              multi_done_fn *done, void *arg, struct multi **out_multi);
 
 // All transfers must have been removed.
 void multi_free(struct multi **multi);

@@ -27,7 +27,7 @@ const struct conf_option fetcher_transfer_options[] = {
      "SECONDS",
      "How long to wait for a DNS server's answer before another one is asked; "
      "twice as long the second time."},
-    {"connect-timeout", 0, CONF_SECONDS, AT(connect_timeout_ms), "30", 1,
+    {"connect-timeout", 0, CONF_SECONDS, AT(connect_timeout_ms), "10", 1,
      DAY_MS, "SECONDS",
      "Give a connection up that is not made within this time."},
     {"max-redirs", 0, CONF_INT, AT(max_redirs), "10", 0, 1000, "N",

@@ -177,7 +177,8 @@ profiles_put(struct profiles *profiles, uint64_t place,
         return -ENOMEM;
     err = fill(profile, wire);
     if (!err && is_apart(profile))
-        err = profiles->make_multi(profiles->arg, &profile->multi);
+        err = profiles->make_multi(profiles->arg, &profile->budget,
+                                   &profile->multi);
     if (err) {
         profile_free(profile);
         return err;

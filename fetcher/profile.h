@@ -8,13 +8,12 @@
 // (addresses). Loop thread only.
 #ifndef FETCHER_PROFILE_H
 #define FETCHER_PROFILE_H
+#include "fetcher/multi.h"
 #include "fetcher/resolver.h"
 #include "proto/wire.h"
 
 #include <curl/curl.h>
 #include <stdbool.h>
-
-struct multi;
 
 struct profile {
     unsigned refs;
@@ -28,12 +27,15 @@ struct profile {
     bool is_insecure, is_compressed;
     bool is_unusable;                  // its proxy is no URL
     uint64_t ip_version, http_version; // 0: any
-    struct multi *multi;  // its own; NULL: connections are everybody's
-    struct profile *next; // those with a multi
+    struct multi *multi;        // its own; NULL: connections are everybody's
+    struct multi_budget budget; // ... and what that may have open
+    struct profile *next;       // those with a multi
 };
 
-// Makes a multi for a profile. Returns 0 or a negative errno.
-typedef int profile_multi_fn(void *arg, struct multi **out_multi);
+// Makes a multi for a profile, and sets its budget. Returns 0 or a negative
+// errno.
+typedef int profile_multi_fn(void *arg, struct multi_budget *budget,
+                             struct multi **out_multi);
 
 struct profiles {
     struct profile *places[WIRE_PROFILES_MAX];

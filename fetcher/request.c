@@ -55,15 +55,10 @@ request_tell_profile(struct transfer *transfer)
     const struct profile *profile = transfer->profile;
     const struct transfer_env *env = transfer->env;
     const char *agent = env->user_agent;
-    struct multi *multi =
-        profile && profile->multi ? profile->multi : env->multi;
     uint64_t id = profile ? profile->id : 0;
     CURL *easy = transfer->easy;
     CURLcode code = CURLE_OK;
 
-    if (multi != transfer->gate.multi &&
-        multi_prepare(multi, easy, &transfer->gate) != 0)
-        return -ENOMEM;
     if (id == transfer->told_profile)
         return 0;
     if (profile && profile->user_agent)

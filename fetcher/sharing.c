@@ -8,6 +8,7 @@
 #include "fetcher/tls_sessions.h"
 #include "fetcher/transfer.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stddef.h>
 #include <strings.h>
@@ -77,7 +78,20 @@ sharing_tell_version(struct transfer *transfer, bool is_plain)
 }
 
 // What requests to https origins share, or must not.
-void
+static int
+tell_multi(struct transfer *transfer)
+{
+    const struct transfer_env *env = transfer->env;
+    struct multi *multi = env->multis[transfer->origin % env->multis_len];
+
+    if (transfer->profile && transfer->profile->multi)
+        multi = transfer->profile->multi;
+    if (multi == transfer->gate.multi)
+        return 0;
+    return multi_prepare(multi, transfer->easy, &transfer->gate) ? -ENOMEM : 0;
+}
+
+int
 sharing_tell_origin(struct transfer *transfer, const char *url)
 {
     const struct transfer_env *env = transfer->env;
@@ -93,6 +107,7 @@ sharing_tell_origin(struct transfer *transfer, const char *url)
         tls_sessions_share(env->tls_sessions, transfer->origin));
     sharing_tell_version(transfer,
                          env->apart && apart_has(env->apart, transfer->origin));
+    return tell_multi(transfer);
 }
 
 bool

@@ -12,8 +12,9 @@ struct transfer;
 // Sets what a new handle needs.
 CURLcode sharing_prepare(struct transfer *transfer);
 
-// The next request's URL: whether it may share, and with whom.
-void sharing_tell_origin(struct transfer *transfer, const char *url);
+// The next request's URL: whether it may share, and with whom. Returns 0 or
+// -ENOMEM.
+int sharing_tell_origin(struct transfer *transfer, const char *url);
 // It is to have a connection that is made for it.
 void sharing_tell_fresh(struct transfer *transfer, bool is_fresh);
 // It is to be one of HTTP/1.1, which has its connection to itself.

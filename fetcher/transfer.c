@@ -142,7 +142,7 @@ transfer_new(const struct transfer_env *env, struct transfer **out_transfer)
         goto out;
     transfer->gate =
         (struct multi_gate){.may_connect = may_connect, .arg = transfer};
-    err = multi_prepare(env->multi, transfer->easy, &transfer->gate);
+    err = multi_prepare(env->multis[0], transfer->easy, &transfer->gate);
     if (!err)
         err = lookup_init(&transfer->lookup, transfer->easy, env->names,
                           env->settings, on_looked_up, transfer);
@@ -232,7 +232,8 @@ transfer_ask(struct transfer *transfer, const char *url)
     tell_time_left(transfer);
     if (!url) // the same as before
         return multi_add(transfer->gate.multi, transfer->easy);
-    sharing_tell_origin(transfer, url);
+    if (sharing_tell_origin(transfer, url) != 0)
+        return -ENOMEM;
     transfer->is_proxied = transfer->is_secure
                                ? transfer->env->settings->is_https_proxied
                                : transfer->env->settings->is_http_proxied;

@@ -34,7 +34,8 @@ struct transfer;
 
 // What all transfers of a fetcher share; outlives them.
 struct transfer_env {
-    struct multi *multi;
+    struct multi **multis; // one of them for each origin
+    size_t multis_len;
     struct names *names;
     struct convoys *convoys;
     struct apart *apart; // NULL: this libcurl needs none

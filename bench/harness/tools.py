@@ -11,6 +11,8 @@ C_PEERS = {  # name -> pkg-config names
     "gen_origin": ["libcrypto"],
 }
 
+GO_PEERS = ["gopipe", "late_origin"]
+
 
 def is_installed(package):
     seen = subprocess.run(["dpkg-query", "-W", "-f", "${db:Status-Abbrev}",
@@ -64,12 +66,13 @@ def build_peers(bench, out):
                 ["cc", "-O2", "-std=c11", "-D_GNU_SOURCE", "-Wall", "-Wextra",
                  "-o", str(out / name), str(source), *flags, "-lpthread"],
                 check=True)
-    source = bench / "peers" / "gopipe.go"
-    if is_older(out / "gopipe", source):
-        env = dict(os.environ, GO111MODULE="off", GOFLAGS="",
-                   GOCACHE=str(out / "go-cache"))
-        subprocess.run(["go", "build", "-o", str(out / "gopipe"), str(source)],
-                       check=True, env=env)
+    for name in GO_PEERS:
+        source = bench / "peers" / f"{name}.go"
+        if is_older(out / name, source):
+            env = dict(os.environ, GO111MODULE="off", GOFLAGS="",
+                       GOCACHE=str(out / "go-cache"))
+            subprocess.run(["go", "build", "-o", str(out / name), str(source)],
+                           check=True, env=env)
 
 
 def build_programs(root):

@@ -28,6 +28,7 @@ class Http2Nginx(harness.Nginx):
         self.CONFIG = harness.Nginx.CONFIG \
             .replace("access_log off;", FACTS) \
             .replace("keepalive_requests 1000000;", "") \
+            .replace("listen 127.0.0.1:{http} ", "listen {http} ") \
             .replace("listen 127.0.0.1:{https} ssl;",
                      "listen {https} ssl http2 backlog=4096;") \
             .replace("server_name localhost;", more) \
@@ -241,3 +242,29 @@ def test_slow_hasher_and_many_streams(new_fleet, http2):
     most = fetcher.memory_max_kib() // MIB
     print(f"fetcher: {most} MiB")
     assert most < 42 # 50 and more when libcurl keeps what is paused
+
+
+def test_connections_that_are_kept_are_bounded(new_fleet, http2, tmp_path):
+    """Thousands of origins, each asked once: idle connections end before they
+    are as many again as transfers may run."""
+    server = http2()
+    fleet = new_fleet()
+    fleet.start_broker()
+    fleet.start_hasher()
+    fetcher = fleet.start_fetcher("--parallel-max", "64")
+    descriptors = harness.pathlib.Path(f"/proc/{fetcher.pid}/fd")
+    before = most = len(list(descriptors.iterdir()))
+    urls = [f"http://127.1.{n // 250}.{1 + n % 250}:{server.http}/x"
+            for n in range(3000)]
+    listing = tmp_path / "urls"
+    listing.write_text("\n".join(urls))
+    with harness.started_client(
+            "get", "-i", listing, "-o", tmp_path / "out",
+            broker=fleet.endpoints["client"]) as process:
+        while process.poll() is None:
+            most = max(most, len(list(descriptors.iterdir())))
+            time.sleep(0.01)
+        assert process.wait(harness.GIVE_UP_S) == 0
+    assert len((tmp_path / "out").read_text("ascii").splitlines()) == 3000
+    print(f"{before} descriptors before, {most} at most")
+    assert 64 < most - before <= 2 * 64 + 1
