@@ -169,12 +169,9 @@ read_request(struct wire_decoder *decoder, const msgpack_object *object,
     }
     for (size_t i = 0; i < object->via.map.size; i++) {
         const msgpack_object_kv *pair = &object->via.map.ptr[i];
-        uint64_t key =
-            read_number(decoder, &pair->key, 0, 63, "request: unknown key");
+        uint64_t key = read_key(decoder, pair, &seen, "request: unknown key",
+                                "request: a key twice");
 
-        if (seen & UINT64_C(1) << key)
-            complain(decoder, "request: a key twice");
-        seen |= UINT64_C(1) << key;
         switch (key) {
 #define X(number, field, highest)                                              \
     case number:                                                               \
@@ -320,12 +317,9 @@ read_facts(struct wire_decoder *decoder, const msgpack_object *object,
     }
     for (size_t i = 0; i < object->via.map.size; i++) {
         const msgpack_object_kv *pair = &object->via.map.ptr[i];
-        uint64_t key =
-            read_number(decoder, &pair->key, 0, 63, "facts: unknown key");
+        uint64_t key = read_key(decoder, pair, &seen, "facts: unknown key",
+                                "facts: a key twice");
 
-        if (seen & UINT64_C(1) << key)
-            complain(decoder, "facts: a key twice");
-        seen |= UINT64_C(1) << key;
         read_fact(decoder, key, &pair->val, facts);
     }
 }

@@ -68,12 +68,9 @@ wire_read_profile(struct wire_decoder *decoder, const msgpack_object *at,
     }
     for (size_t i = 0; i < map->via.map.size; i++) {
         const msgpack_object_kv *pair = &map->via.map.ptr[i];
-        uint64_t key =
-            read_number(decoder, &pair->key, 0, 63, "profile: unknown key");
+        uint64_t key = read_key(decoder, pair, &seen, "profile: unknown key",
+                                "profile: a key twice");
 
-        if (seen & UINT64_C(1) << key)
-            complain(decoder, "profile: a key twice");
-        seen |= UINT64_C(1) << key;
         read_option(decoder, key, &pair->val, profile);
     }
     if (decoder->complaint)

@@ -110,6 +110,19 @@ read_fields(struct wire_decoder *decoder, const msgpack_object *object,
     return read_list(decoder, object, count, count, why).at;
 }
 
+// A map's key. seen: those before it, as bits.
+static inline uint64_t
+read_key(struct wire_decoder *decoder, const msgpack_object_kv *pair,
+         uint64_t *seen, const char *unknown, const char *twice)
+{
+    uint64_t key = read_number(decoder, &pair->key, 0, 63, unknown);
+
+    if (*seen & UINT64_C(1) << key)
+        complain(decoder, twice);
+    *seen |= UINT64_C(1) << key;
+    return key;
+}
+
 // PROFILE; in wire_decode_profile.c.
 void wire_read_profile(struct wire_decoder *decoder, const msgpack_object *at,
                        struct wire_message *message);

@@ -49,7 +49,7 @@ def rows(command):
     """{"--format": "URLSUM_FORMAT"} of all rows of its option tables."""
     program, *rest = command.split()
     text = run(BUILD / program, *rest, "--print-config").stdout.decode()
-    names = re.findall(r"^([a-z0-9-]+)=", text, re.MULTILINE)
+    names = re.findall(r"^([a-z0-9.-]+)=", text, re.MULTILINE)
     assert names
     return {f"--{name}": "URLSUM_" + name.upper().replace("-", "_")
             for name in names}
