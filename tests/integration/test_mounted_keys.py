@@ -49,6 +49,29 @@ class MountedKeys:
                 "--broker-key-file", self.folder / role / "broker.pub"]
 
 
+def test_secrets_for_kubernetes_are_whole(tmp_path):
+    """A file that is missing is made anew or an error, never an empty Secret."""
+    folder = tmp_path / "made"
+
+    def make():
+        return subprocess.run(
+            [harness.ROOT / "deploy/kubernetes/fleet-keys", folder],
+            env=harness.environment(URLSUM=str(harness.BUILD / "urlsum")),
+            capture_output=True, text=True, check=False)
+
+    assert make().returncode == 0
+    public = (folder / "broker.pub").read_text().split()[-1]
+    (folder / "broker.pub").unlink()
+    got = make()
+    assert got.returncode == 0 and "broker.pub: \n" not in got.stdout
+    assert (folder / "broker.pub").read_text().split()[-1] == public
+    (folder / "hasher.key").unlink()
+    (folder / "hasher.key").mkdir()
+    got = make()
+    assert got.returncode != 0 and "hasher.key" in got.stderr
+    assert got.stdout == ""
+
+
 @pytest.fixture
 def keys(tmp_path):
     return MountedKeys(tmp_path / "keys")
