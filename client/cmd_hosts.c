@@ -40,6 +40,7 @@ static const struct conf_option hosts_options[] = {
 static const struct conf_table tables[] = {
     {hosts_options, 0},
     {connection_options, offsetof(struct hosts, connection)},
+    {curve_options, offsetof(struct hosts, connection.keys)},
     {NULL, 0},
 };
 

@@ -108,6 +108,11 @@ def test_a_fleet_with_keys(keyed, keys, nginx, real_files):
         assert not any(secret in program.text() for secret in secrets)
 
 
+@pytest.mark.parametrize("command", ["workers", "hosts", "status"])
+def test_questions_with_keys(keyed, keys, command):
+    keyed.client(command, *keys.of("client"))
+
+
 def test_print_config_names_files_only(keys):
     run = subprocess.run(
         [harness.BUILD / "urlsum-broker", *keys.of_broker(), "--print-config"],
