@@ -1,5 +1,6 @@
 #include "common/conf.h"
 
+#include "common/conf_help.h"
 #include "common/conf_value.h"
 
 #include <argp.h>
@@ -406,9 +407,7 @@ on_key(int key, char *arg, struct argp_state *state)
         state->err_stream = NULL;
         return 0;
     case 'h':
-        argp_help(state->root_argp, stdout,
-                  ARGP_HELP_SHORT_USAGE | ARGP_HELP_LONG | ARGP_HELP_DOC,
-                  state->name);
+        conf_print_help(parse->program, stdout);
         exit(0);
     case 'V':
         print_version(parse);
@@ -437,24 +436,7 @@ on_key(int key, char *arg, struct argp_state *state)
     return ARGP_ERR_UNKNOWN;
 }
 
-// "Sentence [default: 8] [env: URLSUM_X]", to be freed.
-static char *
-option_doc(const struct parse *parse, const struct conf_option *row)
-{
-    char name[CONF_ENV_NAME_MAX];
-    char *doc = NULL;
-    bool has_default = row->initial && *row->initial && row->type != CONF_BOOL;
-
-    if (asprintf(&doc, "%s%s%s%s%s [env: %s]", row->help,
-                 is_list(row) ? " [may be repeated]" : "",
-                 has_default ? " [default: " : "",
-                 has_default ? row->initial : "", has_default ? "]" : "",
-                 conf_env_name(row, name)) < 0)
-        memory_exit(parse);
-    return doc;
-}
-
-// The rows as argp wants them, in their order, then the program's own three.
+// The rows as argp wants them, then the program's own three.
 static struct argp_option *
 make_options(const struct parse *parse)
 {
@@ -472,8 +454,6 @@ make_options(const struct parse *parse)
             .arg = row->type == CONF_BOOL ? NULL
                    : row->arg             ? row->arg
                                           : "VALUE",
-            .doc = option_doc(parse, row),
-            .group = (int)i + 1, // argp would sort them by name
         };
     }
     for (size_t i = 0; i < OWN_LEN; i++) {
@@ -483,19 +463,9 @@ make_options(const struct parse *parse)
             .name = row->name,
             .key = row->short_flag || !row->name ? row->short_flag
                                                  : KEY_PRINT_CONFIG,
-            .doc = row->help,
-            .group = row->name ? -1 : 0, // behind all others
         };
     }
     return options;
-}
-
-static void
-free_options(const struct parse *parse, struct argp_option *options)
-{
-    for (size_t i = 0; i < parse->slots_len; i++)
-        free((void *)(uintptr_t)options[i].doc); // made by option_doc()
-    free(options);
 }
 
 static size_t
@@ -535,8 +505,7 @@ conf_parse(const struct conf_program *program, int argc, char **argv,
            void *config, int *out_first)
 {
     struct parse parse = {.program = program};
-    struct argp argp = {
-        .parser = on_key, .args_doc = program->usage, .doc = program->doc};
+    struct argp argp = {.parser = on_key};
     struct argp_option *options;
     char *argv0 = argv[0];
     int first = argc;
@@ -566,7 +535,7 @@ conf_parse(const struct conf_program *program, int argc, char **argv,
             program->on_given(config, parse.slots[i].row,
                               parse.slots[i].source == FROM_FLAG);
     }
-    free_options(&parse, options);
+    free(options);
     free(parse.slots);
     *out_first = first;
 }

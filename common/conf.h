@@ -58,7 +58,7 @@ struct conf_table {
 
 struct conf_program {
     const char *name;  // "urlsum-broker"
-    const char *usage; // argp's args_doc: "[URL...]", NULL for none
+    const char *usage; // what follows the options: "[URL...]", or NULL
     const char *doc;   // what --help says first; may hold \v and an epilogue
     const struct conf_table *tables;
     bool takes_arguments; // else positional arguments are a usage error

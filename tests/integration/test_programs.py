@@ -13,8 +13,8 @@ from harness import BUILD, GIVE_UP_S, ROOT, environment, urlsum
 
 PROGRAMS = ["urlsum", "urlsum-broker", "urlsum-fetcher", "urlsum-hasher"]
 DAEMONS = PROGRAMS[1:]
-COMMANDS = ["get", "submit", "status", "results", "wait", "cancel", "workers",
-            "health"]
+COMMANDS = ["get", "submit", "status", "results", "wait", "retry", "cancel",
+            "rm", "workers", "hosts", "health", "keygen"]
 
 
 def run(*args, **env):
@@ -39,6 +39,11 @@ def test_help(args):
     got = run(*args, "--help")
     assert got.returncode == 0 and got.stderr == ""
     assert got.stdout.startswith("Usage: " + " ".join(args))
+    for line in got.stdout.splitlines():
+        assert len(line) < 80, line
+        # An option, what is said of it, or a sentence at the margin.
+        assert args == ["urlsum"] or \
+            re.match(r"(?:  -\S, --| {6}--| {29}|)[^\s\]]|$", line), line
 
 
 @pytest.mark.parametrize("program", DAEMONS)
