@@ -4,9 +4,11 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 struct list {
     struct input **inputs; // files_len of them; NULL once read
@@ -15,6 +17,14 @@ struct list {
     size_t urls_len, urls_at;
     char why[512];
 };
+
+// Who knows sha512sum names the list itself, or "-".
+static bool
+is_file(const char *url)
+{
+    return strcmp(url, "-") == 0 ||
+           (!strstr(url, "://") && access(url, F_OK) == 0);
+}
 
 int
 list_open(const char *const *files, size_t files_len, const char *const *urls,
@@ -37,6 +47,14 @@ list_open(const char *const *files, size_t files_len, const char *const *urls,
         if (err)
             (void)snprintf(list->why, sizeof(list->why), "%s: %s", files[i],
                            strerror(-err));
+    }
+    for (size_t i = 0; i < urls_len && !err; i++) {
+        if (is_file(urls[i])) {
+            (void)snprintf(list->why, sizeof(list->why),
+                           "%s is not a URL; -i %s reads a list from there",
+                           urls[i], urls[i]);
+            err = -EINVAL;
+        }
     }
     return err;
 }

@@ -7,9 +7,9 @@
 struct list;
 
 // Opens every file; "-" is stdin. Returns 0, or a negative errno when one
-// cannot be opened: list_error() (of *out_list, which is set then too) has the
-// sentence. The caller owns *out_list; names and URLs are borrowed for its
-// life.
+// cannot be opened, or -EINVAL when one of urls names a file: list_error() (of
+// *out_list, which is set then too) has the sentence. The caller owns
+// *out_list; names and URLs are borrowed for its life.
 int list_open(const char *const *files, size_t files_len,
               const char *const *urls, size_t urls_len, struct list **out_list);
 void list_free(struct list **list);

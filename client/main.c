@@ -65,9 +65,16 @@ help(int argc, char **argv)
         return fflush(stdout) ? EXIT_FAILED_URL : EXIT_GOOD;
     }
     command = find_command(argv[1]);
-    if (!command || argc > 2) {
+    if (argc > 2) {
         (void)fprintf(stderr, "urlsum: help takes one subcommand\n"
                               "Try 'urlsum --help'\n");
+        return EXIT_USAGE;
+    }
+    if (!command) {
+        (void)fprintf(stderr,
+                      "urlsum: '%s' is not a subcommand\n"
+                      "Try 'urlsum --help'\n",
+                      argv[1]);
         return EXIT_USAGE;
     }
     args[0] = argv[1];

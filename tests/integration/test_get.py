@@ -12,7 +12,7 @@ import pytest
 
 import origin as odd
 from conftest import SIZES
-from harness import OddOrigin, file_digests, free_port, sha512
+from harness import OddOrigin, file_digests, free_port, sha512, urlsum
 
 
 def jsonl(mode, *args, codes=(0, 1), **more):
@@ -307,6 +307,19 @@ def test_empty_list(mode):
 def test_missing_list(mode, tmp_path):
     got = mode.get("-i", tmp_path / "none", codes=(1, 2))
     assert "none" in got.stderr.decode()
+
+
+@pytest.mark.parametrize("command", ["get", "submit"])
+@pytest.mark.parametrize("name", ["urls.txt", "-"])
+def test_list_without_its_flag(tmp_path, command, name):
+    """As sha512sum takes it: the reader is told how it is meant here."""
+    if name != "-":
+        name = tmp_path / name
+        name.write_text("http://127.0.0.1:1/\n", "ascii")
+    got = urlsum(command, name, codes=(2,))
+    assert got.stdout == b""
+    assert got.errors == [
+        f"urlsum: {name} is not a URL; -i {name} reads a list from there"]
 
 
 def test_bytes_that_are_not_utf8(mode, nginx):

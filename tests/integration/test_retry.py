@@ -256,7 +256,10 @@ def test_help():
         assert command in whole.decode()
         assert harness.urlsum("help", command).stdout == \
             harness.urlsum(command, "--help").stdout
-    assert b"one subcommand" in harness.urlsum("help", "no", codes=(2,)).stderr
+    got = harness.urlsum("help", "no", codes=(2,)).stderr
+    assert b"'no' is not a subcommand" in got
+    got = harness.urlsum("help", "get", "rm", codes=(2,)).stderr
+    assert b"one subcommand" in got
 
 
 def test_what_an_endpoint_looks_like():
