@@ -8,6 +8,7 @@
 #include "fetcher/fetcher.h"
 #include "proto/wire.h"
 
+#include <err.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -35,17 +36,14 @@ check_files(const struct fetcher_config *config, struct settings *settings)
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
         limit.rlim_cur = need;
     if (limit.rlim_cur < need) {
-        fprintf(stderr,
-                "urlsum: --parallel-max %" PRId64 " needs %ju open files, but "
-                "the limit is %ju: raise it (ulimit -Hn) or lower "
-                "--parallel-max\n",
-                config->parallel_max, (uintmax_t)need,
-                (uintmax_t)limit.rlim_cur);
+        warnx("--parallel-max %" PRId64 " needs %ju open files, but "
+              "the limit is %ju: raise it (ulimit -Hn) or lower "
+              "--parallel-max",
+              config->parallel_max, (uintmax_t)need, (uintmax_t)limit.rlim_cur);
         return 2;
     }
     if (config->cacert && access(config->cacert, R_OK) != 0) {
-        fprintf(stderr, "urlsum: --cacert %s: %s\n", config->cacert,
-                strerror(errno));
+        warnx("--cacert %s: %s", config->cacert, strerror(errno));
         return 2;
     }
     // Idle connections as many as busy ones, as far as descriptors go.
@@ -90,15 +88,14 @@ check_proxies(const struct fetcher_config *config, struct settings *settings)
         return 0;
     }
     if (for_http || for_https) {
-        fprintf(stderr,
-                "urlsum: %s is set: where a proxy connects, private addresses "
-                "cannot be refused here; unset it, or say "
-                "--proxy-enforces-policy if the proxy refuses them\n",
-                is_set("http_proxy")    ? "http_proxy"
-                : is_set("https_proxy") ? "https_proxy"
-                : is_set("HTTPS_PROXY") ? "HTTPS_PROXY"
-                : is_set("all_proxy")   ? "all_proxy"
-                                        : "ALL_PROXY");
+        warnx("%s is set: where a proxy connects, private addresses "
+              "cannot be refused here; unset it, or say "
+              "--proxy-enforces-policy if the proxy refuses them",
+              is_set("http_proxy")    ? "http_proxy"
+              : is_set("https_proxy") ? "https_proxy"
+              : is_set("HTTPS_PROXY") ? "HTTPS_PROXY"
+              : is_set("all_proxy")   ? "all_proxy"
+                                      : "ALL_PROXY");
         return 2;
     }
     return 0;
@@ -116,10 +113,10 @@ read_policy(const struct fetcher_config *config, struct settings *settings)
     if (!err)
         return 0;
     if (err != -EINVAL) {
-        fprintf(stderr, "urlsum: %s\n", strerror(-err));
+        warnx("%s", strerror(-err));
         return 1;
     }
-    fprintf(stderr, "urlsum: --allow-net %s: %s\n", bad, why);
+    warnx("--allow-net %s: %s", bad, why);
     return 2;
 }
 
@@ -132,32 +129,28 @@ settings_read(const struct fetcher_config *config,
 
     if (endpoint_resolve(config->broker, PORT_FETCHER, settings.endpoint) !=
         0) {
-        fprintf(stderr, "urlsum: --broker %s: " ENDPOINT_FORMS "\n",
-                config->broker);
+        warnx("--broker %s: " ENDPOINT_FORMS, config->broker);
         return 2;
     }
     if (config->name && !wire_name_is_valid((struct wire_bytes){
                             config->name, strlen(config->name)})) {
-        fprintf(stderr, "urlsum: --name: 1 to %d printable characters\n",
-                WIRE_NAME_MAX);
+        warnx("--name: 1 to %d printable characters", WIRE_NAME_MAX);
         return 2;
     }
     if (config->http && !http_is_address(config->http)) {
-        fprintf(stderr, "urlsum: --http %s: not ADDRESS:PORT\n", config->http);
+        warnx("--http %s: not ADDRESS:PORT", config->http);
         return 2;
     }
     if (redirect_rule_parse(config->proto_redir, &settings.redirect_rule) !=
         0) {
-        fprintf(stderr,
-                "urlsum: --proto-redir %s: say \"https\" or \"http,https\"\n",
-                config->proto_redir);
+        warnx("--proto-redir %s: say \"https\" or \"http,https\"",
+              config->proto_redir);
         return 2;
     }
     if (config->dns_servers && !dns_servers_are_valid(config->dns_servers)) {
-        fprintf(stderr,
-                "urlsum: --dns-servers %s: not ADDRESS[:PORT],... "
-                "(192.0.2.53,[2001:db8::53]:5353)\n",
-                config->dns_servers);
+        warnx("--dns-servers %s: not ADDRESS[:PORT],... "
+              "(192.0.2.53,[2001:db8::53]:5353)",
+              config->dns_servers);
         return 2;
     }
     code = check_proxies(config, &settings);
