@@ -51,7 +51,7 @@ def rows(command):
     text = run(BUILD / program, *rest, "--print-config").stdout.decode()
     names = re.findall(r"^([a-z0-9.-]+)=", text, re.MULTILINE)
     assert names
-    return {f"--{name}": "URLSUM_" + name.upper().replace("-", "_")
+    return {f"--{name}": "URLSUM_" + re.sub("[-.]", "_", name.upper())
             for name in names}
 
 
