@@ -4,9 +4,8 @@
 
 #include <string.h>
 
-// argp's own help is not used: glibc 2.36 puts the blanks before a line of an
-// option's text in the wrong place whenever its buffer of 200 bytes is full
-// just there.
+// argp's own help is not used: with glibc 2.36 blanks of some lines of longer
+// texts stand in the wrong place (seen in `urlsum get --help`).
 
 enum { WIDTH = 79, TEXT_COLUMN = 29 };
 
