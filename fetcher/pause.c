@@ -1,27 +1,12 @@
 #include "fetcher/pause.h"
 
-#include "fetcher/transfer.h"
+#include "fetcher/downloads.h"
 #include "proto/worker_link.h"
 
 void
 pause_reset(struct pause *pause)
 {
     *pause = (struct pause){0};
-}
-
-static size_t
-find_waiting(struct transfer *in_hand, struct wire_vouched *out_items)
-{
-    struct transfer *transfer, *next;
-    size_t len = 0;
-
-    HASH_ITER(hh, in_hand, transfer, next)
-    {
-        if (transfer_waits_unbegun(transfer))
-            out_items[len++] = (struct wire_vouched){
-                .job = transfer->job, .attempt = transfer->attempt};
-    }
-    return len;
 }
 
 // A message that cannot be sent is said again, or its session is over.
@@ -43,16 +28,17 @@ say(struct worker_link *link, enum wire_pause reason,
 
 void
 pause_turn(struct pause *pause, bool is_out, struct worker_link *link,
-           struct transfer *in_hand, struct wire_vouched *scratch,
-           uint64_t now_ms)
+           struct downloads *downloads, uint64_t now_ms)
 {
+    const struct wire_vouched *items = NULL;
+    size_t len = 0;
+
     if (!worker_link_is_live(link) || (!is_out && !pause->is_on) ||
         (is_out && pause->is_on && now_ms < pause->due_ms))
         return;
     pause->is_on = is_out;
     pause->due_ms = now_ms + PAUSE_AGAIN_MS;
     if (is_out)
-        say(link, WIRE_PAUSE_NO_NAMES, scratch, find_waiting(in_hand, scratch));
-    else
-        say(link, WIRE_PAUSE_NONE, NULL, 0);
+        len = downloads_list_unbegun(downloads, &items);
+    say(link, is_out ? WIRE_PAUSE_NO_NAMES : WIRE_PAUSE_NONE, items, len);
 }

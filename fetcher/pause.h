@@ -5,13 +5,10 @@
 // whose servers answer. See proto/worker.md. Loop thread only.
 #ifndef FETCHER_PAUSE_H
 #define FETCHER_PAUSE_H
-#include "proto/wire.h"
-
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 
-struct transfer;
+struct downloads;
 struct worker_link;
 
 // Milliseconds between two words about the same pause: for a fetcher that came
@@ -27,10 +24,8 @@ struct pause {
 // A session begins: the broker knows nothing.
 void pause_reset(struct pause *pause);
 
-// Once a turn: says what is due. in_hand are the transfers, by job; scratch has
-// room for each of them.
+// Once a turn: says what is due.
 void pause_turn(struct pause *pause, bool is_out, struct worker_link *link,
-                struct transfer *in_hand, struct wire_vouched *scratch,
-                uint64_t now_ms);
+                struct downloads *downloads, uint64_t now_ms);
 
 #endif
