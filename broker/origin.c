@@ -1,5 +1,6 @@
 #include "broker/origin.h"
 
+#include "common/fnv.h"
 #include "common/limits.h"
 
 #include <curl/curl.h>
@@ -50,16 +51,11 @@ origin_parser_free(struct origin_parser **parser)
     *parser = NULL;
 }
 
-// FNV-1a, 64 bits (draft-eastlake-fnv, 2): spread enough for a table's key.
 uint64_t
 origin_hash(const char *text, size_t len)
 {
-    uint64_t hash = UINT64_C(0xcbf29ce484222325);
+    uint64_t hash = fnv_add(FNV_EMPTY, text, len);
 
-    for (size_t i = 0; i < len; i++) {
-        hash ^= (unsigned char)text[i];
-        hash *= UINT64_C(0x100000001b3);
-    }
     return hash ? hash : 1;
 }
 

@@ -31,7 +31,7 @@ enum fail origin_parse(struct origin_parser *parser, const char *url,
                        size_t len, uint64_t *out_origin,
                        char out_text[ORIGIN_TEXT_MAX]);
 
-// The hash that makes such a number of a text; never 0.
+// The hash (common/fnv.h) that makes such a number of a text; never 0.
 uint64_t origin_hash(const char *text, size_t len);
 
 #endif

@@ -1,5 +1,7 @@
 #include "fetcher/apart.h"
 
+#include "common/fnv.h"
+
 #include <ctype.h>
 #include <curl/curl.h>
 #include <string.h>
@@ -32,14 +34,12 @@ find_authority(const char *url, const char **out_at, size_t *out_len)
     *out_len = len;
 }
 
-// FNV-1a.
 static uint64_t
-hash(uint64_t state, const char *at, size_t len)
+add_lower(uint64_t hash, const char *at, size_t len)
 {
     for (size_t i = 0; i < len; i++)
-        state = (state ^ (uint64_t)tolower((unsigned char)at[i])) *
-                UINT64_C(1099511628211);
-    return state;
+        hash = fnv_add_byte(hash, (unsigned char)tolower((unsigned char)at[i]));
+    return hash;
 }
 
 uint64_t
@@ -47,11 +47,10 @@ apart_key(const char *url)
 {
     const char *authority;
     size_t len;
-    uint64_t key = hash(UINT64_C(14695981039346656037), url,
-                        strcspn(url, ":")); // the scheme
+    uint64_t key = add_lower(FNV_EMPTY, url, strcspn(url, ":")); // the scheme
 
     find_authority(url, &authority, &len);
-    key = hash(key, authority, len);
+    key = add_lower(key, authority, len);
     return key ? key : 1;
 }
 

@@ -18,7 +18,10 @@ struct apart {
     uint64_t keys[APART_ORIGINS_MAX];
 };
 
-// Of a URL's origin, whatever its spelling: a hash of it.
+// Of a URL's origin, however its letters, its own port or a dot at its end are
+// written: a hash of it, never 0. Not parsed by libcurl, for each request asks:
+// an origin with more spellings (percent signs, letters beyond ASCII) has more
+// keys, and shares less.
 uint64_t apart_key(const char *url);
 
 void apart_add(struct apart *apart, uint64_t key);
