@@ -1,7 +1,9 @@
-// sessions_private.h - what sessions.c and sessions_join.c share
+// sessions_private.h - what the files of sessions share
 #ifndef BROKER_SESSIONS_PRIVATE_H
 #define BROKER_SESSIONS_PRIVATE_H
 #include "broker/sessions.h"
+
+// --- sessions.c ---
 
 // "fetcher" or "hasher".
 const char *session_role_name(enum wire_role role);
@@ -11,11 +13,6 @@ struct session *session_at(const struct sessions *sessions, enum wire_role role,
                            const zmq_msg_t *address);
 
 // An ERROR to an address that may have no session.
-// Returns the place of the batch's profile at the fetcher, which is told it if
-// it does not know it.
-uint64_t session_tell_profile(struct broker *broker, struct session *fetcher,
-                              const struct batch *batch);
-
 void session_send_error(struct broker *broker, enum wire_role role,
                         const zmq_msg_t *address, enum wire_error code,
                         const char *text);
@@ -37,5 +34,12 @@ void session_on_hello(struct broker *broker, enum wire_role role,
 // The first PONG: from now on the session is a worker's, or doomed when there
 // is no room for one more.
 void session_prove(struct broker *broker, struct session *session);
+
+// --- sessions_profile.c ---
+
+// Returns the place of the batch's profile at the fetcher, which is told it if
+// it does not know it.
+uint64_t session_tell_profile(struct broker *broker, struct session *fetcher,
+                              const struct batch *batch);
 
 #endif
