@@ -221,13 +221,9 @@ append(struct sqlite *sqlite, struct store_append *op)
     uint64_t end, seq, hash;
     int err;
 
-    err = sqlite_batch_get(sqlite, op->batch, &slot);
-    if (err)
+    err = sqlite_batch_find(sqlite, op->batch, &op->op, &slot);
+    if (err || !slot)
         return err;
-    if (!slot) {
-        op->op.err = -ENOENT;
-        return 0;
-    }
     op->submitted = op->fresh_from = slot->row.submitted;
     if (op->first_seq > slot->row.submitted ||
         op->len > SEQ_END - op->first_seq) {

@@ -154,6 +154,10 @@ int sqlite_insert_job(struct sqlite *sqlite, uint64_t batch, uint64_t origin,
 int sqlite_batch_get(struct sqlite *sqlite, uint64_t batch,
                      struct batch_slot **out_slot);
 
+// The same for an operation on that batch: without one, its err is -ENOENT.
+int sqlite_batch_find(struct sqlite *sqlite, uint64_t batch,
+                      struct store_op *op, struct batch_slot **out_slot);
+
 // The number of the batch of that id; 0: none.
 int sqlite_batch_by_id(struct sqlite *sqlite, const char *id,
                        uint64_t *out_batch);

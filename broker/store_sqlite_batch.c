@@ -168,6 +168,17 @@ sqlite_batch_get(struct sqlite *sqlite, uint64_t batch,
 }
 
 int
+sqlite_batch_find(struct sqlite *sqlite, uint64_t batch, struct store_op *op,
+                  struct batch_slot **out_slot)
+{
+    int err = sqlite_batch_get(sqlite, batch, out_slot);
+
+    if (!err && !*out_slot)
+        op->err = -ENOENT;
+    return err;
+}
+
+int
 sqlite_batch_by_id(struct sqlite *sqlite, const char *id, uint64_t *out_batch)
 {
     sqlite3_stmt *stmt = sqlite_use(sqlite, STATEMENT_BATCH_BY_ID);

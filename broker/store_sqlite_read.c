@@ -143,13 +143,9 @@ sqlite_origins(struct sqlite *sqlite, struct store_origins *op)
     int err;
 
     op->len = 0;
-    err = sqlite_batch_get(sqlite, op->batch, &slot);
-    if (err)
+    err = sqlite_batch_find(sqlite, op->batch, &op->op, &slot);
+    if (err || !slot)
         return err;
-    if (!slot) {
-        op->op.err = -ENOENT;
-        return 0;
-    }
     if (op->max == 0 || (!op->is_first && from == INT64_MAX))
         return 0;
     if (!op->is_first)
@@ -225,13 +221,9 @@ sqlite_refill(struct sqlite *sqlite, struct store_refill *op)
     op->owned = NULL;
     op->len = 0;
     op->is_end = false;
-    err = sqlite_batch_get(sqlite, op->batch, &slot);
-    if (err)
+    err = sqlite_batch_find(sqlite, op->batch, &op->op, &slot);
+    if (err || !slot)
         return err;
-    if (!slot) {
-        op->op.err = -ENOENT;
-        return 0;
-    }
     for (uint64_t i = op->from_seq >> PART_BITS, parts = parts_of(slot);
          i < parts && !is_full && !op->op.err; i++) {
         err = read_jobs(sqlite, op, sqlite_part(op->batch, i << PART_BITS),
@@ -346,13 +338,9 @@ sqlite_results(struct sqlite *sqlite, struct store_results *op)
     op->owned = op->options_owned = NULL;
     op->len = 0;
     op->next = op->after;
-    err = sqlite_batch_get(sqlite, op->batch, &slot);
-    if (err)
+    err = sqlite_batch_find(sqlite, op->batch, &op->op, &slot);
+    if (err || !slot)
         return err;
-    if (!slot) {
-        op->op.err = -ENOENT;
-        return 0;
-    }
     op->op.err = sqlite_batch_copy(slot, false, &op->row, &op->options_owned);
     if (op->op.err)
         return 0;
