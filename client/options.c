@@ -205,32 +205,26 @@ options_to_batch(const struct given *given, const struct batch_options *batch,
                  Urlsum__V1__BatchOptions *out_options)
 {
     urlsum__v1__batch_options__init(out_options);
-// Each field is a oneof of its own, whose case is the field's number.
-#define SET(flag, number, oneof, field, value)                                 \
-    if (options_is_given(given, flag)) {                                       \
-        out_options->oneof##_case = (number);                                  \
-        out_options->field = (value);                                          \
-    }
-    SET("retry", 1, retry_is, retry, (uint32_t)batch->retry)
-    SET("retry-all-errors", 2, retry_all_errors_is, retry_all_errors,
-        batch->retry_all_errors)
-    SET("max-redirs", 3, max_redirs_is, max_redirs,
-        (uint32_t)transfer->max_redirs)
-    SET("connect-timeout", 4, connect_timeout_ms_is, connect_timeout_ms,
-        (uint64_t)transfer->connect_timeout_ms)
-    SET("speed-limit", 5, speed_limit_is, speed_limit,
-        (uint64_t)transfer->speed_limit)
+    SET_IF_GIVEN("retry", 1, retry_is, retry, (uint32_t)batch->retry)
+    SET_IF_GIVEN("retry-all-errors", 2, retry_all_errors_is, retry_all_errors,
+                 batch->retry_all_errors)
+    SET_IF_GIVEN("max-redirs", 3, max_redirs_is, max_redirs,
+                 (uint32_t)transfer->max_redirs)
+    SET_IF_GIVEN("connect-timeout", 4, connect_timeout_ms_is,
+                 connect_timeout_ms, (uint64_t)transfer->connect_timeout_ms)
+    SET_IF_GIVEN("speed-limit", 5, speed_limit_is, speed_limit,
+                 (uint64_t)transfer->speed_limit)
     // Rounded up: less than a second must not become "never".
-    SET("speed-time", 6, speed_time_s_is, speed_time_s,
-        (uint64_t)(transfer->speed_time_ms + 999) / 1000)
-    SET("max-time", 7, max_time_ms_is, max_time_ms,
-        (uint64_t)transfer->max_time_ms)
-    SET("max-filesize", 8, max_filesize_is, max_filesize,
-        (uint64_t)transfer->max_filesize)
-    SET("no-resume", 10, no_resume_is, no_resume, transfer->no_resume)
-    SET("want-digest", 11, want_digest_is, want_digest, batch->want_digest)
-    SET("weight", 9, weight_is, weight, (uint32_t)batch->weight)
-#undef SET
+    SET_IF_GIVEN("speed-time", 6, speed_time_s_is, speed_time_s,
+                 (uint64_t)(transfer->speed_time_ms + 999) / 1000)
+    SET_IF_GIVEN("max-time", 7, max_time_ms_is, max_time_ms,
+                 (uint64_t)transfer->max_time_ms)
+    SET_IF_GIVEN("max-filesize", 8, max_filesize_is, max_filesize,
+                 (uint64_t)transfer->max_filesize)
+    SET_IF_GIVEN("no-resume", 10, no_resume_is, no_resume, transfer->no_resume)
+    SET_IF_GIVEN("want-digest", 11, want_digest_is, want_digest,
+                 batch->want_digest)
+    SET_IF_GIVEN("weight", 9, weight_is, weight, (uint32_t)batch->weight)
 }
 
 // --- Algorithms ---

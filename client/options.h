@@ -74,6 +74,15 @@ void options_note_given(struct given *given, const struct conf_option *row,
                         bool by_flag);
 bool options_is_given(const struct given *given, const char *name);
 
+// In a function with given and out_options (a BatchOptions): a row of the table
+// of flags that travel. Each field is a oneof of its own, whose case is the
+// field's number.
+#define SET_IF_GIVEN(flag, number, oneof, field, value)                        \
+    if (options_is_given(given, flag)) {                                       \
+        out_options->oneof##_case = (number);                                  \
+        out_options->field = (value);                                          \
+    }
+
 // Fills *out_options with what the user gave.
 void options_to_batch(const struct given *given,
                       const struct batch_options *batch,

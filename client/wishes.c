@@ -368,15 +368,11 @@ wishes_to_batch(const struct given *given, const struct wish_options *options,
                 const struct wishes *wishes,
                 Urlsum__V1__BatchOptions *out_options)
 {
-#define SET(flag, number, oneof, field, value)                                 \
-    if (options_is_given(given, flag)) {                                       \
-        out_options->oneof##_case = (number);                                  \
-        out_options->field = (value);                                          \
-    }
-    SET("any-status", 12, any_status_is, any_status, options->is_any_status)
-    SET("insecure", 13, insecure_is, insecure, options->is_insecure)
-    SET("compressed", 16, compressed_is, compressed, options->is_compressed)
-#undef SET
+    SET_IF_GIVEN("any-status", 12, any_status_is, any_status,
+                 options->is_any_status)
+    SET_IF_GIVEN("insecure", 13, insecure_is, insecure, options->is_insecure)
+    SET_IF_GIVEN("compressed", 16, compressed_is, compressed,
+                 options->is_compressed)
     if (options->is_ipv4 || options->is_ipv6) {
         out_options->ip_version_is_case = 14;
         out_options->ip_version = options->is_ipv4 ? 4 : 6;
