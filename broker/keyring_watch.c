@@ -26,8 +26,9 @@ struct keyring_watch {
     uv_work_t work;
     unsigned held; // by libuv: handles, and the work
     bool is_reading, is_settling;
-    bool is_stale;  // something changed while it was read
-    bool was_asked; // by SIGHUP, since the last reading began
+    bool is_stale;   // something changed while it was read
+    bool is_missing; // the directory, when it was to be watched last
+    bool was_asked;  // by SIGHUP, since the last reading began
     // Of the reading that is under way.
     bool for_hup;
     struct keyring *keyring;
@@ -97,12 +98,24 @@ watch_folders(struct keyring_watch *watch)
         const char *below =
             i ? access_role_name((enum access_role)(i - 1)) : "";
 
+        int err = 0;
+
         (void)uv_fs_event_stop(&watch->folders[i]);
         // What cannot be watched is read every few seconds all the same.
         if (snprintf(path, sizeof(path), "%s/%s", watch->dir, below) <
             (int)sizeof(path))
-            (void)uv_fs_event_start(&watch->folders[i], on_folder, path, 0);
+            err = uv_fs_event_start(&watch->folders[i], on_folder, path, 0);
+        if (i == 0)
+            watch->is_missing = err == UV_ENOENT;
     }
+}
+
+static uint64_t
+look_again_ms(const struct keyring_watch *watch)
+{
+    if (watch->is_stale)
+        return KEYRING_SETTLE_MS;
+    return watch->is_missing ? KEYRING_MISSING_MS : KEYRING_LOOK_MS;
 }
 
 // --- Reading ---
@@ -129,8 +142,7 @@ on_read(uv_work_t *work, int status)
     if (watch->fn && !status)
         watch->fn(watch->arg, keyring, watch->err, watch->path, watch->for_hup);
     if (watch->fn) {
-        read_again_in(watch,
-                      watch->is_stale ? KEYRING_SETTLE_MS : KEYRING_LOOK_MS);
+        read_again_in(watch, look_again_ms(watch));
         watch->is_settling = watch->is_stale;
     }
     let_go(watch);
@@ -146,7 +158,7 @@ start_reading(struct keyring_watch *watch)
     watch->work.data = watch;
     if (uv_queue_work(loop_uv(watch->loop), &watch->work, read_keys, on_read) !=
         0) {
-        read_again_in(watch, KEYRING_LOOK_MS);
+        read_again_in(watch, look_again_ms(watch));
         return;
     }
     watch->is_reading = true;
@@ -200,7 +212,7 @@ keyring_watch_new(struct loop *loop, const char *dir, bool takes_hup,
         return err;
     }
     watch_folders(watch);
-    read_again_in(watch, KEYRING_LOOK_MS);
+    read_again_in(watch, look_again_ms(watch));
     *out_watch = watch;
     return 0;
 }

@@ -14,6 +14,9 @@ struct loop;
 
 // How often the directories are read in any case.
 #define KEYRING_LOOK_MS 5000
+// ... while the directory itself is not there, as when it is exchanged for
+// another one: nothing would tell that this has come.
+#define KEYRING_MISSING_MS 500
 // After a change, for more of them to come: who writes a file does it in steps.
 #define KEYRING_SETTLE_MS 100
 

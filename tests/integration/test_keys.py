@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import time
 
 import pytest
 import zmq
@@ -256,6 +257,21 @@ def test_directories_made_later(new_fleet, keys):
     keys.allow("client", "client")
     fleet.broker.wait_event("keys.added", has="role=client")
     fleet.client("workers", *keys.of("client"))
+
+
+def test_another_directory_in_its_place(new_fleet, keys):
+    """While it is away nobody may connect; that is soon over."""
+    fleet = new_fleet()
+    fleet.start_broker(*keys.of_broker())
+    away = keys.authorized.with_name("away")
+    keys.authorized.rename(away)
+    fleet.broker.wait_event("keys.none")
+    away.rename(keys.authorized)
+    came = time.monotonic()
+    fleet.broker.wait_event("keys.added", has="role=client")
+    assert time.monotonic() - came < 4 # it is looked for all 0.5 s, not all 5
+    keys.remove("client", "client") # and watched again
+    fleet.broker.wait_event("keys.removed", has="role=client", count=2)
 
 
 def test_sighup(keyed):
