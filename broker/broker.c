@@ -2,6 +2,7 @@
 
 #include "broker/access.h"
 #include "broker/api.h"
+#include "broker/disk.h"
 #include "broker/endpoints.h"
 #include "broker/guard.h"
 #include "broker/lease.h"
@@ -312,7 +313,6 @@ start(struct run *run)
                     broker->config->http);
             return 2;
         }
-        broker->stats.store_path = run->store_path;
         if (stats_serve(broker, broker->config->http, &run->http) != 0)
             return 3;
     }
@@ -325,6 +325,9 @@ start(struct run *run)
         return code;
     if ((err = api_new(broker, run->client_socket, &broker->api)) ||
         (err = watch_all(run)))
+        goto failed;
+    if (broker->config->http && run->store_path &&
+        (err = disk_new(broker->loop, run->store_path, &broker->disk)))
         goto failed;
     hosts_load(broker);
     recovery_start(broker, on_recovered, run);
@@ -372,6 +375,7 @@ finish(struct run *run)
     loop_timer_free(&run->beat_timer);
     loop_timer_free(&run->retry_timer);
     loop_timer_free(&run->grace_timer);
+    disk_free(&broker->disk);
     for (int i = 0; i < 3; i++) {
         loop_remove_socket(&run->watches[i]);
         if (sockets[i])

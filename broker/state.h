@@ -41,6 +41,7 @@ struct broker {
     struct trouble trouble;   // what the store refused, and what is in the way
     struct tidy tidy;         // removing in the background
     struct stats stats;       // what /metrics tells
+    struct disk *disk;        // ... of the store's file; NULL: nothing
     unsigned seed;            // of jitter
     bool is_draining;         // nothing is handed out any more
 };

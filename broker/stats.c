@@ -1,6 +1,7 @@
 #include "broker/stats.h"
 
 #include "broker/api.h"
+#include "broker/disk.h"
 #include "broker/guard.h"
 #include "broker/state.h"
 #include "common/clock.h"
@@ -8,8 +9,6 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <utlist.h>
 
 #define SECOND_US UINT64_C(1000000)
@@ -269,24 +268,17 @@ put_bodies(const struct broker *broker, struct metrics_page *page)
 // --- /metrics: the store ---
 
 static void
-put_disk(const char *path, struct metrics_page *page)
+put_disk(const struct disk *disk, struct metrics_page *page)
 {
-    char wal[4096 + 8];
-    struct stat file = {0}, log = {0};
-    struct statvfs disk = {0};
+    struct disk_sizes sizes = disk_sizes(disk);
 
-    (void)snprintf(wal, sizeof(wal), "%s-wal", path ? path : "");
-    if (path && stat(path, &file) != 0)
-        file.st_size = 0;
-    if (path && stat(wal, &log) != 0)
-        log.st_size = 0; // between two checkpoints there may be none
     metrics_gauge(page, "urlsum_broker_store_file_bytes",
                   "Size of the store's file and its log; 0: a temporary one.",
-                  (uint64_t)(file.st_size + log.st_size));
+                  sizes.file_bytes);
     metrics_family(page, METRICS_GAUGE, "urlsum_broker_store_free_bytes",
                    "What is free on the store's file system for the broker.");
-    if (path && statvfs(path, &disk) == 0)
-        metrics_put(page, NULL, (uint64_t)disk.f_bavail * disk.f_frsize);
+    if (sizes.is_free_known)
+        metrics_put(page, NULL, sizes.free_bytes);
 }
 
 static void
@@ -325,7 +317,7 @@ put_store(const struct broker *broker, struct metrics_page *page)
     metrics_gauge(page, "urlsum_broker_records_unwritten",
                   "Records that the store refused and that wait to be written.",
                   broker->trouble.unrecorded);
-    put_disk(broker->stats.store_path, page);
+    put_disk(broker->disk, page);
 }
 
 // --- /metrics: clients and connections ---

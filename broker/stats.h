@@ -38,7 +38,6 @@ struct stats {
     struct metrics_value bad_frames[WIRE_HASHER + 1];
     struct metrics_value requests, requests_refused;
     struct metrics_value store_refusals;
-    const char *store_path; // NULL: a temporary file
 };
 
 // Serves them at the address (--http). Returns 0 or a negative errno, which was

@@ -73,8 +73,11 @@ def test_values(served, nginx, origin):
     assert 0 < page["urlsum_broker_store_commits_total"] == \
         page["urlsum_broker_store_commit_seconds_count"]
     files = [served.store, served.store.with_name("store.db-wal")]
-    assert page["urlsum_broker_store_file_bytes"] == \
-        sum(file.stat().st_size for file in files if file.exists())
+    # The broker looks every two seconds.
+    wait_until(lambda: metrics(served.where["urlsum-broker"])[
+        "urlsum_broker_store_file_bytes"] == sum(
+            file.stat().st_size for file in files if file.exists()),
+               "the size of the store")
     disk = os.statvfs(served.folder)
     assert page["urlsum_broker_store_free_bytes"] == pytest.approx(
         disk.f_bavail * disk.f_frsize, rel=0.2)
