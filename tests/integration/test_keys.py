@@ -528,6 +528,34 @@ def test_hostile_crowd_does_not_grow_memory(keyed, keys, nginx):
 
 # --- keygen ---
 
+def test_keys_of_a_fleet_whose_broker_lost_its_volume(tmp_path):
+    """The others' volumes know a broker that is no more."""
+    def fleet_keys(*args):
+        path = f"{harness.BUILD}:{os.environ['PATH']}"
+        return subprocess.run(
+            ["sh", harness.ROOT / "deploy/fleet-keys", *args], check=True,
+            env=os.environ | {"PATH": path, "FLEET_KEYS": str(tmp_path)},
+            capture_output=True, text=True, timeout=30).stdout.splitlines()
+
+    def content(*names):
+        return [(tmp_path / name).read_text("ascii") for name in names]
+
+    for volume in ("broker", *ROLES):
+        (tmp_path / volume).mkdir()
+    fleet_keys()
+    secrets = content(*(f"{role}/{role}.key" for role in ROLES))
+    fleet_keys("revoke", "hasher")
+    fleet_keys()
+    assert fleet_keys("list") == ["client client", "fetcher fetcher"]
+    shutil.rmtree(tmp_path / "broker")
+    (tmp_path / "broker").mkdir()
+    fleet_keys()
+    assert fleet_keys("list") == [f"{role} {role}" for role in ROLES]
+    assert set(content(*(f"{role}/broker.pub" for role in ROLES))) == \
+        set(content("broker/broker.pub"))
+    assert content(*(f"{role}/{role}.key" for role in ROLES)) == secrets
+
+
 def test_keygen(tmp_path):
     name = tmp_path / "pair"
     urlsum("keygen", name)
