@@ -1,16 +1,14 @@
 #include "fetcher/resolver.h"
 
 #include "common/log.h"
+#include "fetcher/name_table.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <uthash.h>
 #include <utlist.h>
 
-// Names that are kept when nobody waits for them: 6 MB at most of them.
-#define NAMES_KEPT 16384
 // Questions under way at once: resolvers drop what comes in larger bursts.
 #define QUESTIONS_MAX 256
 // For how long answers are kept. A TTL of 0 would mean a question a connection,
@@ -29,42 +27,13 @@
 // Between two tries during an outage.
 #define PROBE_MS 1000
 
-enum name_state {
-    NAME_QUEUED,  // in the queue
-    NAME_DELAYED, // in the list of those that are asked again later
-    NAME_ASKED,   // a question is under way
-    NAME_SETTLED, // the result is known; in the list of those to be told, or
-                  // of those that are kept
-};
-
-struct resolver_name {
-    enum name_state state;
-    bool is_to_tell; // settled: in the list of those to be told
-    unsigned tries;  // that failed while others were told
-    // How many good answers there had been when it was asked first, or failed
-    // last: more of them now, and the failure is its own.
-    uint64_t good_before;
-    const char *doubted; // why it was not told, when it was asked last; or NULL
-    uint64_t due_ms;     // delayed: when it is asked again
-    uint64_t until_ms;   // settled: for how long
-    struct resolver_result result;
-    struct dns_address *addresses;
-    struct resolver_wait *waits;
-    struct resolver_name *prev, *next; // of the list that its state names
-    UT_hash_handle hh;
-    char text[];
-};
-
 enum mood { CLEAR, DOUBT, OUTAGE };
 
 struct resolver {
     struct resolver_config config;
     struct resolver_source source;
     struct resolver_stats *stats;
-    struct resolver_name *names; // by text
-    struct resolver_name *queued, *delayed, *to_tell;
-    struct resolver_name *kept; // the oldest first
-    size_t kept_len;
+    struct name_table table;
     size_t under_way; // questions, but for the probe
     bool is_probing;  // the root's servers are being asked for
     enum mood mood;
@@ -77,107 +46,13 @@ struct resolver {
 // The token of a question is its name; that of a probe is none's.
 static char probe_token;
 
-// --- Names ---
-
-static void
-free_name(struct resolver_name *name)
-{
-    free(name->addresses);
-    free(name);
-}
-
-static struct resolver_name *
-find_name(struct resolver *resolver, const char *text)
-{
-    struct resolver_name *name;
-
-    HASH_FIND_STR(resolver->names, text, name);
-    return name;
-}
-
-static struct resolver_name *
-new_name(struct resolver *resolver, const char *text)
-{
-    size_t len = strlen(text);
-    struct resolver_name *name = calloc(1, sizeof(*name) + len + 1);
-
-    if (!name)
-        return NULL;
-    memcpy(name->text, text, len);
-    HASH_ADD_STR(resolver->names, text, name);
-    if (!name->hh.tbl) { // not added: no memory
-        free(name);
-        return NULL;
-    }
-    return name;
-}
-
-// The list that a name of its state is in, or NULL.
-static struct resolver_name **
-list_of(struct resolver *resolver, const struct resolver_name *name)
-{
-    switch (name->state) {
-    case NAME_QUEUED:
-        return &resolver->queued;
-    case NAME_DELAYED:
-        return &resolver->delayed;
-    case NAME_SETTLED:
-        return name->is_to_tell ? &resolver->to_tell : &resolver->kept;
-    case NAME_ASKED:
-        break;
-    }
-    return NULL;
-}
-
-static void
-unlist(struct resolver *resolver, struct resolver_name *name)
-{
-    struct resolver_name **list = list_of(resolver, name);
-
-    if (!list)
-        return;
-    if (list == &resolver->kept)
-        resolver->kept_len--;
-    DL_DELETE(*list, name);
-}
-
-static void
-forget_oldest(struct resolver *resolver)
-{
-    while (resolver->kept_len > NAMES_KEPT) {
-        struct resolver_name *name = resolver->kept;
-
-        unlist(resolver, name);
-        HASH_DEL(resolver->names, name);
-        free_name(name);
-    }
-}
-
-static void
-enlist(struct resolver *resolver, struct resolver_name *name,
-       enum name_state state)
-{
-    struct resolver_name **list;
-
-    name->state = state;
-    list = list_of(resolver, name);
-    if (!list)
-        return;
-    DL_APPEND(*list, name);
-    if (list != &resolver->kept)
-        return;
-    resolver->kept_len++;
-    forget_oldest(resolver);
-}
-
 static void
 settle(struct resolver *resolver, struct resolver_name *name,
        const struct resolver_result *result, uint64_t until_ms)
 {
     name->result = *result;
     name->until_ms = until_ms;
-    name->is_to_tell = true;
-    enlist(resolver, name, NAME_SETTLED);
+    name_table_move(&resolver->table, name, NAME_TO_TELL);
 }
 
 static void
@@ -273,7 +148,7 @@ charge(struct resolver *resolver, struct resolver_name *name, const char *why,
         return;
     }
     name->due_ms = now_ms + ((uint64_t)RETRY_MS << (name->tries - 1));
-    enlist(resolver, name, NAME_DELAYED);
+    name_table_move(&resolver->table, name, NAME_DELAYED);
 }
 
 // Servers told nothing of it, or were silent.
@@ -288,7 +163,7 @@ on_nothing(struct resolver *resolver, struct resolver_name *name,
     }
     name->good_before = resolver->good;
     name->doubted = answer->why;
-    enlist(resolver, name, NAME_QUEUED);
+    name_table_move(&resolver->table, name, NAME_QUEUED);
     if (resolver->mood == CLEAR)
         set_mood(resolver, DOUBT, now_ms);
 }
@@ -299,12 +174,10 @@ charge_doubted(struct resolver *resolver, uint64_t now_ms)
 {
     struct resolver_name *name, *next;
 
-    DL_FOREACH_SAFE(resolver->queued, name, next)
+    DL_FOREACH_SAFE(resolver->table.queued, name, next)
     {
-        if (!name->doubted)
-            continue;
-        unlist(resolver, name);
-        charge(resolver, name, name->doubted, now_ms);
+        if (name->doubted)
+            charge(resolver, name, name->doubted, now_ms);
     }
 }
 
@@ -365,8 +238,7 @@ resolver_on_answer(struct resolver *resolver, void *token,
 static void
 ask(struct resolver *resolver, struct resolver_name *name)
 {
-    unlist(resolver, name);
-    enlist(resolver, name, NAME_ASKED);
+    name_table_move(&resolver->table, name, NAME_ASKED);
     name->doubted = NULL;
     resolver->under_way++;
     metrics_add(&resolver->stats->questions, 1);
@@ -396,12 +268,10 @@ fail_overdue(struct resolver *resolver, uint64_t now_ms)
 
     if (!max_ms || now_ms - resolver->mood_ms < max_ms)
         return;
-    DL_FOREACH_SAFE(resolver->queued, name, next)
+    DL_FOREACH_SAFE(resolver->table.queued, name, next)
     {
-        if (!name->waits)
-            continue; // it is tried for the sake of others
-        unlist(resolver, name);
-        fail(resolver, name, resolver->why, now_ms);
+        if (name->waits) // else it is tried for the sake of others
+            fail(resolver, name, resolver->why, now_ms);
     }
 }
 
@@ -410,12 +280,10 @@ run_delayed(struct resolver *resolver, uint64_t now_ms)
 {
     struct resolver_name *name, *next;
 
-    DL_FOREACH_SAFE(resolver->delayed, name, next)
+    DL_FOREACH_SAFE(resolver->table.delayed, name, next)
     {
-        if (now_ms < name->due_ms)
-            continue;
-        unlist(resolver, name);
-        enlist(resolver, name, NAME_QUEUED);
+        if (now_ms >= name->due_ms)
+            name_table_move(&resolver->table, name, NAME_QUEUED);
     }
 }
 
@@ -426,9 +294,9 @@ run_queue(struct resolver *resolver, uint64_t now_ms)
     switch (resolver->mood) {
     case CLEAR:
         // An answer that comes at once may change the mood.
-        while (resolver->queued && resolver->under_way < QUESTIONS_MAX &&
+        while (resolver->table.queued && resolver->under_way < QUESTIONS_MAX &&
                resolver->mood == CLEAR)
-            ask(resolver, resolver->queued);
+            ask(resolver, resolver->table.queued);
         break;
     case DOUBT:
         probe(resolver);
@@ -439,8 +307,8 @@ run_queue(struct resolver *resolver, uint64_t now_ms)
         resolver->probe_ms = now_ms + PROBE_MS;
         fail_overdue(resolver, now_ms);
         probe(resolver);
-        if (resolver->queued && !resolver->under_way)
-            ask(resolver, resolver->queued);
+        if (resolver->table.queued && !resolver->under_way)
+            ask(resolver, resolver->table.queued);
         break;
     }
 }
@@ -461,8 +329,8 @@ remove_wait(struct resolver *resolver, struct resolver_wait *wait)
 static void
 tell_all(struct resolver *resolver)
 {
-    while (resolver->to_tell) {
-        struct resolver_name *name = resolver->to_tell;
+    while (resolver->table.to_tell) {
+        struct resolver_name *name = resolver->table.to_tell;
 
         // Whoever is told may make others stop waiting.
         while (name->waits) {
@@ -471,9 +339,7 @@ tell_all(struct resolver *resolver)
             remove_wait(resolver, wait);
             wait->done(wait->arg, &name->result);
         }
-        unlist(resolver, name);
-        name->is_to_tell = false;
-        enlist(resolver, name, NAME_SETTLED);
+        name_table_move(&resolver->table, name, NAME_KEPT);
     }
 }
 
@@ -492,32 +358,25 @@ begin(struct resolver *resolver, struct resolver_name *name)
 {
     name->tries = 0;
     name->good_before = resolver->good;
-    enlist(resolver, name, NAME_QUEUED);
+    name_table_move(&resolver->table, name, NAME_QUEUED);
 }
 
 int
 resolver_ask(struct resolver *resolver, struct resolver_wait *wait,
              const char *name, uint64_t now_ms)
 {
-    struct resolver_name *found = find_name(resolver, name);
-    bool is_new = !found;
+    struct resolver_name *found = name_table_find(&resolver->table, name);
 
     assert(!wait->name);
-    if (is_new)
-        found = new_name(resolver, name);
+    if (!found)
+        found = name_table_add(&resolver->table, name);
     if (!found)
         return -ENOMEM;
-    if (is_new) {
+    if (found->state == NAME_KEPT && now_ms < found->until_ms) {
+        metrics_add(&resolver->stats->hits, 1);
+        name_table_move(&resolver->table, found, NAME_TO_TELL);
+    } else if (found->state == NAME_KEPT || found->state == NAME_NEW) {
         begin(resolver, found);
-    } else if (found->state == NAME_SETTLED && !found->is_to_tell) {
-        unlist(resolver, found);
-        if (now_ms < found->until_ms) {
-            metrics_add(&resolver->stats->hits, 1);
-            found->is_to_tell = true;
-            enlist(resolver, found, NAME_SETTLED);
-        } else {
-            begin(resolver, found);
-        }
     }
     add_wait(resolver, found, wait);
     return 0;
@@ -533,7 +392,7 @@ is_canary(const struct resolver *resolver)
 
     if (resolver->mood != OUTAGE)
         return false;
-    DL_COUNT(resolver->queued, it, len);
+    DL_COUNT(resolver->table.queued, it, len);
     return len <= CANARIES_MAX;
 }
 
@@ -548,11 +407,8 @@ resolver_cancel(struct resolver *resolver, struct resolver_wait *wait)
     if (name->waits ||
         (name->state != NAME_QUEUED && name->state != NAME_DELAYED))
         return; // its answer will be of use to the next
-    if (is_canary(resolver))
-        return;
-    unlist(resolver, name);
-    HASH_DEL(resolver->names, name);
-    free_name(name);
+    if (!is_canary(resolver))
+        name_table_remove(&resolver->table, name);
 }
 
 // --- Life ---
@@ -567,8 +423,9 @@ resolver_turn(struct resolver *resolver, uint64_t now_ms)
 bool
 resolver_is_due(const struct resolver *resolver)
 {
-    return resolver->to_tell || (resolver->queued && resolver->mood == CLEAR &&
-                                 resolver->under_way < QUESTIONS_MAX);
+    return resolver->table.to_tell ||
+           (resolver->table.queued && resolver->mood == CLEAR &&
+            resolver->under_way < QUESTIONS_MAX);
 }
 
 bool
@@ -580,8 +437,9 @@ resolver_is_out(const struct resolver *resolver)
 bool
 resolver_is_busy(const struct resolver *resolver)
 {
-    return resolver->under_way || resolver->is_probing || resolver->queued ||
-           resolver->delayed || resolver->mood != CLEAR;
+    return resolver->under_way || resolver->is_probing ||
+           resolver->table.queued || resolver->table.delayed ||
+           resolver->mood != CLEAR;
 }
 
 int
@@ -604,16 +462,9 @@ resolver_new(const struct resolver_config *config,
 void
 resolver_free(struct resolver **resolver)
 {
-    struct resolver_name *name, *next;
-
     if (!*resolver)
         return;
-    HASH_ITER(hh, (*resolver)->names, name, next)
-    {
-        assert(!name->waits);
-        HASH_DEL((*resolver)->names, name);
-        free_name(name);
-    }
+    name_table_fini(&(*resolver)->table);
     free(*resolver);
     *resolver = NULL;
 }

@@ -11,8 +11,8 @@
 //   DOUBT   -> one was not told, and nothing else has been since it was last
 //              asked: no new questions until the root's servers are told
 //   OUTAGE  -> they were not: one name after the other is tried, a second
-//   apart,
-//              and a few that nobody waits for any more go on being tried
+//              apart, and a few that nobody waits for any more go on being
+//              tried
 //
 // Any answer that tells something ends doubt and outage. Knows no network and
 // no clock: a source asks, the caller brings the time. Loop thread only.
