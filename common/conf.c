@@ -208,8 +208,8 @@ is_chosen_from(const char *choice, const char *text)
     }
 }
 
-static bool
-is_list(const struct conf_option *row)
+bool
+conf_is_list(const struct conf_option *row)
 {
     return row->type == CONF_LIST || row->type == CONF_SECRETS;
 }
@@ -547,7 +547,7 @@ conf_fini(const struct conf_program *program, void *config)
         for (const struct conf_option *row = t->rows; row->name; row++) {
             void *variable = (char *)config + t->base + row->offset;
 
-            if (is_list(row))
+            if (conf_is_list(row))
                 list_fini(variable);
         }
     }

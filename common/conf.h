@@ -78,6 +78,9 @@ void conf_parse(const struct conf_program *program, int argc, char **argv,
 // Frees what lists own.
 void conf_fini(const struct conf_program *program, void *config);
 
+// True for one that may be given again, each time with one more item.
+bool conf_is_list(const struct conf_option *row);
+
 // Writes a row's environment variable and returns name: "URLSUM_LOG_LEVEL" of
 // log-level.
 #define CONF_ENV_NAME_MAX 80

@@ -102,7 +102,7 @@ put_option(struct page *page, const struct conf_option *row, bool is_own)
     move_to(page, TEXT_COLUMN);
     page->margin = TEXT_COLUMN;
     puts_text(page, row->help);
-    if (row->type == CONF_LIST || row->type == CONF_SECRETS)
+    if (conf_is_list(row))
         puts_text(page, " [may be repeated]");
     if (row->initial && *row->initial && row->type != CONF_BOOL)
         put_note(page, "default", row->initial);

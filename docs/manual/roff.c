@@ -224,7 +224,7 @@ put_option(const struct conf_option *row, void *arg)
     put_flags(row, out);
     put_text(row->help, len, row->arg, out);
     (void)fputs(len && row->help[len - 1] != '.' ? ".\n" : "\n", out);
-    if (row->type == CONF_LIST || row->type == CONF_SECRETS)
+    if (conf_is_list(row))
         (void)fputs("More than one may be given.\n", out);
     if (is_own)
         return;

@@ -70,7 +70,7 @@ put_row(const struct conf_option *row, void *arg)
     value_of_row(row, &value);
     text_brief(row->help, brief, sizeof(brief));
     (void)fputs(" \\\n        ", out);
-    if (row->type == CONF_LIST || row->type == CONF_SECRETS)
+    if (conf_is_list(row))
         (void)fputs("'*'", out);
     else if (row->short_flag)
         (void)fprintf(out, "'(-%c --%s)'", row->short_flag, row->name);
