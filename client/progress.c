@@ -55,9 +55,9 @@ put_duration(struct text *out, uint64_t seconds)
         text_printf(out, "%" PRIu64 ":%02" PRIu64, seconds / 60, seconds % 60);
 }
 
-void
-progress_format(const struct progress *progress, size_t columns,
-                struct text *out)
+// The line's text for a terminal of so many columns.
+static void
+put_line(const struct progress *progress, size_t columns, struct text *out)
 {
     const struct progress_numbers *now = &progress->last;
     size_t from = out->len;
@@ -148,7 +148,7 @@ progress_update(struct progress *progress,
         return;
     update_rates(progress, now_ms);
     text_puts(&line, "\r");
-    progress_format(progress, terminal_columns(progress->fd), &line);
+    put_line(progress, terminal_columns(progress->fd), &line);
     text_puts(&line, "\033[K"); // erases what a longer line left
     show(progress, &line);
     progress->is_drawn = true;

@@ -10,8 +10,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct text;
-
 struct progress_numbers {
     uint64_t done; // records
     uint64_t total;
@@ -46,9 +44,5 @@ void progress_clear(struct progress *progress);
 
 // Clears, and leaves a summary of a run that took a second or more.
 void progress_end(struct progress *progress, uint64_t now_ms);
-
-// The line's text for a terminal of so many columns. Pure but for the rates.
-void progress_format(const struct progress *progress, size_t columns,
-                     struct text *out);
 
 #endif

@@ -64,8 +64,9 @@ sharing_tell_fresh(struct transfer *transfer, bool is_fresh)
     transfer->is_fresh = is_fresh;
 }
 
-void
-sharing_tell_version(struct transfer *transfer, bool is_plain)
+// Plain: HTTP/1.1, which has its connection to itself.
+static void
+tell_version(struct transfer *transfer, bool is_plain)
 {
     const struct profile *profile = transfer->profile;
     long version = is_plain || (profile && profile->http_version == 11)
@@ -105,8 +106,8 @@ sharing_tell_origin(struct transfer *transfer, const char *url)
     (void)curl_easy_setopt(
         transfer->easy, CURLOPT_SHARE,
         tls_sessions_share(env->tls_sessions, transfer->origin));
-    sharing_tell_version(transfer,
-                         env->apart && apart_has(env->apart, transfer->origin));
+    tell_version(transfer,
+                 env->apart && apart_has(env->apart, transfer->origin));
     return tell_multi(transfer);
 }
 
@@ -144,7 +145,7 @@ sharing_ask_apart(struct transfer *transfer)
 
     log_debug("fetch.apart", "job=" LOG_JOB " attempt=%" PRIu32,
               LOG_JOB_ARG(transfer->job), transfer->attempt);
-    sharing_tell_version(transfer, true);
+    tell_version(transfer, true);
     if (transfer->is_begun) {
         err = receive_restart(transfer);
         transfer->is_begun = false;

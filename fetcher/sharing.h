@@ -17,8 +17,6 @@ CURLcode sharing_prepare(struct transfer *transfer);
 int sharing_tell_origin(struct transfer *transfer, const char *url);
 // It is to have a connection that is made for it.
 void sharing_tell_fresh(struct transfer *transfer, bool is_fresh);
-// It is to be one of HTTP/1.1, which has its connection to itself.
-void sharing_tell_version(struct transfer *transfer, bool is_plain);
 
 // A server may end a connection after so many requests, and those that came too
 // late are answered by none. libcurl asks again by itself, but over another
