@@ -120,9 +120,8 @@ struct batches {
 };
 
 // Takes a batch's row into memory (or finds it there) and starts looking for
-// its jobs. Returns 0, -ENOMEM, -ENFILE (BATCHES_MAX are there,
-// or OPTIONS_BYTES_MAX) or -EINVAL (its
-// algorithms are not of this build; logged).
+// its jobs. Returns 0, -ENOMEM, -ENFILE (BATCHES_MAX are there, or
+// OPTIONS_BYTES_MAX) or -EINVAL (its algorithms are not of this build; logged).
 int batch_load(struct broker *broker, const struct store_batch *row,
                struct batch **out_batch);
 

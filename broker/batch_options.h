@@ -1,4 +1,6 @@
 // batch_options.h - a batch's options, from the API and from the store
+//
+// Pure; any thread.
 #ifndef BROKER_BATCH_OPTIONS_H
 #define BROKER_BATCH_OPTIONS_H
 #include "proto/wire.h"

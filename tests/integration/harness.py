@@ -175,7 +175,7 @@ class Fleet:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.store = self.folder / "store.db"
         self.programs = []
-        self.broker = None
+        self.broker = self.hasher = self.fetcher = None
         if transport == "tcp":
             self.endpoints = {role: f"tcp://127.0.0.1:{free_port()}"
                               for role in ("client", "fetcher", "hasher")}
@@ -213,6 +213,13 @@ class Fleet:
         worker.worker_name = name
         worker.wait_event("link.live")
         return worker
+
+    def start_keyed(self, keys, cacert):
+        """A broker, a hasher and a fetcher with their keys, live."""
+        self.start_broker(*keys.of_broker())
+        self.hasher = self.start_hasher(*keys.of("hasher"))
+        self.fetcher = self.start_fetcher(*keys.of("fetcher"), "--cacert",
+                                          cacert)
 
     def client(self, *args, **more):
         return urlsum(*args, broker=self.endpoints["client"], **more)

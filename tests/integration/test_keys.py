@@ -72,10 +72,7 @@ def keys(tmp_path):
 def keyed(new_fleet, keys, nginx):
     """A fleet with keys, live."""
     fleet = new_fleet()
-    fleet.start_broker(*keys.of_broker())
-    fleet.hasher = fleet.start_hasher(*keys.of("hasher"))
-    fleet.fetcher = fleet.start_fetcher(*keys.of("fetcher"), "--cacert",
-                                        nginx.ca)
+    fleet.start_keyed(keys, nginx.ca)
     return fleet
 
 
