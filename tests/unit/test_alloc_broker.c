@@ -2,6 +2,7 @@
 // with code 3 if it could not start; else it goes on, answers every request,
 // loses no URL and writes no record twice.
 #include "alloc_hook.h"
+#include "alloc_worker.h"
 #include "scratch.h"
 #include "sql_number.h"
 
@@ -37,16 +38,6 @@ static const char *const urls[] = {"http://one.example/a", "no url at all",
 #define URLS (sizeof(urls) / sizeof(*urls))
 // Of a batch that is in the store before the broker starts.
 static const char *const old_url = "http://old.example/";
-
-struct worker {
-    void *socket;
-    enum wire_role role;
-    uint64_t epoch;
-    uint64_t greeted_ms; // 0: not since the last session
-    bool is_live;
-    struct wire_buf *buf;
-    struct wire_decoder *decoder;
-};
 
 struct play {
     struct broker_config config;
@@ -92,123 +83,6 @@ run_broker(void *arg)
     return NULL;
 }
 
-// --- Workers ---
-
-static void
-say(struct worker *worker, const void *raw, size_t len)
-{
-    assert_int_equal(wire_buf_error(worker->buf), 0);
-    (void)zmq_send(worker->socket, wire_buf_data(worker->buf),
-                   wire_buf_len(worker->buf),
-                   ZMQ_DONTWAIT | (raw ? ZMQ_SNDMORE : 0));
-    if (raw)
-        (void)zmq_send(worker->socket, raw, len, ZMQ_DONTWAIT);
-}
-
-static void
-greet(struct worker *worker)
-{
-    struct wire_hello hello = {.version_min = WIRE_VERSION,
-                               .version_max = WIRE_VERSION,
-                               .role = worker->role,
-                               .name = {"it", 2},
-                               .instance = (uint64_t)worker->role,
-                               .epoch = ++worker->epoch};
-
-    if (worker->role == WIRE_FETCHER) {
-        hello.capacity = 8;
-    } else {
-        hello.algorithms[0] = (struct wire_bytes){"sha512", 6};
-        hello.algorithms_len = 1;
-    }
-    worker->greeted_ms = clock_now_ms();
-    wire_put_hello(worker->buf, &hello);
-    say(worker, NULL, 0);
-}
-
-static void
-fetch(struct worker *worker, const struct wire_job *job)
-{
-    struct wire_fetched fetched = {.job = job->job, .attempt = job->attempt};
-    struct wire_segment segment = {.job = job->job,
-                                   .attempt = job->attempt,
-                                   .length = 5,
-                                   .flags = WIRE_SEGMENT_LAST};
-
-    wire_facts_init(&fetched.facts);
-    fetched.facts.message = (struct wire_bytes){"some words", 10};
-    if (job->url.len == strlen(urls[3]) &&
-        memcmp(job->url.at, urls[3], job->url.len) == 0) {
-        fetched.outcome = FAIL_CONNECT;
-        wire_put_fetched(worker->buf, &fetched, 1);
-        say(worker, NULL, 0);
-        return;
-    }
-    fetched.outcome = FAIL_OK;
-    fetched.size = 5;
-    wire_put_fetched(worker->buf, &fetched, 1);
-    say(worker, NULL, 0);
-    wire_put_body(worker->buf, &segment, 1);
-    say(worker, "hello", 5);
-}
-
-static void
-digest(struct worker *worker, const struct wire_message *message)
-{
-    struct wire_digest items[WIRE_ENTRIES_MAX];
-    static char raw[64] = "the digest of it";
-    size_t len = 0;
-
-    for (size_t i = 0; i < message->body.len; i++) {
-        const struct wire_segment *segment = &message->body.segments[i];
-
-        items[len++] = (struct wire_digest){.job = segment->job,
-                                            .attempt = segment->attempt,
-                                            .size = segment->length,
-                                            .digests_len = 1,
-                                            .digests = {{raw, sizeof(raw)}}};
-    }
-    wire_put_digests(worker->buf, 1, items, len);
-    say(worker, NULL, 0);
-}
-
-static void
-hear(struct worker *worker, const struct wire_message *message)
-{
-    if (message->kind == WIRE_WELCOME) {
-        worker->is_live = message->welcome.epoch == worker->epoch;
-    } else if (message->kind == WIRE_ERROR || message->kind == WIRE_BYE) {
-        worker->is_live = false;
-        worker->greeted_ms = 0;
-    } else if (message->kind == WIRE_PING) {
-        wire_put_pong(worker->buf, 0, NULL, 0);
-        say(worker, NULL, 0);
-    } else if (message->kind == WIRE_JOBS) {
-        for (size_t i = 0; i < message->jobs.len; i++)
-            fetch(worker, &message->jobs.jobs[i]);
-    } else if (message->kind == WIRE_HASH) {
-        digest(worker, message);
-    }
-}
-
-static void
-worker_turn(struct play *play, struct worker *worker)
-{
-    struct frames frames;
-    struct wire_message message;
-
-    if (!worker->is_live &&
-        (!worker->greeted_ms || clock_now_ms() - worker->greeted_ms > 500))
-        greet(worker);
-    while (frames_recv(worker->socket, &frames) == 0) {
-        if (wire_decode(worker->decoder, zmq_msg_data(&frames.parts[0]),
-                        zmq_msg_size(&frames.parts[0]), &message) != 0)
-            give_up(play, "the broker sends what cannot be read");
-        hear(worker, &message);
-        frames_close(&frames);
-    }
-}
-
 // --- The client ---
 
 static void
@@ -225,7 +99,8 @@ turn(struct play *play)
     zmq_pollitem_t items[3] = {{.socket = play->client, .events = ZMQ_POLLIN}};
 
     for (int i = 0; i < 2; i++) {
-        worker_turn(play, &play->workers[i]);
+        if (!worker_turn(&play->workers[i]))
+            give_up(play, "the broker sends what cannot be read");
         items[i + 1] = (zmq_pollitem_t){.socket = play->workers[i].socket,
                                         .events = ZMQ_POLLIN};
     }
@@ -475,6 +350,7 @@ meet(struct play *play)
         struct worker *worker = &play->workers[i];
 
         worker->role = i ? WIRE_HASHER : WIRE_FETCHER;
+        worker->unreachable = urls[3];
         worker->socket =
             new_socket(play, i ? "inproc://it-hasher" : "inproc://it-fetcher");
         assert_int_equal(wire_buf_new(&worker->buf), 0);
