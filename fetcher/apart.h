@@ -4,7 +4,8 @@
 // body, while another stream of the connection is paused within libcurl. Where
 // a length was told the missing bytes show. An origin that tells none has its
 // requests made by HTTP/1.1, one a connection, from then on: chunks have a
-// certain end. Loop thread only.
+// certain end. Origins that have sent bytes behind an answer are remembered in
+// the same way (sharing.h). Loop thread only.
 #ifndef FETCHER_APART_H
 #define FETCHER_APART_H
 #include "common/limits.h"

@@ -58,7 +58,7 @@ struct fetcher {
     struct profiles profiles;
     struct names *names;
     struct convoys convoys;
-    struct apart apart;
+    struct apart apart, untidy;
     struct chunk_pool *pool;
     struct outbox *outbox;
     struct body_sink sink;
@@ -276,6 +276,7 @@ set_env(struct fetcher *fetcher)
     fetcher->convoys.hold = sharing_hold;
     fetcher->env.convoys = &fetcher->convoys;
     fetcher->env.apart = apart_is_needed() ? &fetcher->apart : NULL;
+    fetcher->env.untidy = &fetcher->untidy;
 }
 
 static int

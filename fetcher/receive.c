@@ -6,6 +6,7 @@
 #include "fetcher/framing.h"
 #include "fetcher/outbox.h"
 #include "fetcher/outcome.h"
+#include "fetcher/sharing.h"
 #include "fetcher/tls.h"
 #include "fetcher/transfer.h"
 
@@ -64,6 +65,7 @@ receive_reset(struct transfer *transfer)
     transfer->header_lines = 0;
     transfer->is_answered = false;
     transfer->is_doubtful = false;
+    transfer->is_crowded = false;
     transfer->stopped = FAIL_OK;
     transfer->code = CURLE_OK;
     transfer->error[0] = '\0';
@@ -88,20 +90,26 @@ keep_location(struct transfer *transfer, struct wire_bytes value)
 }
 
 // "HTTP/1.1 200 OK", "HTTP/2 200": the first line, also of an interim answer.
-static void
+// False ends the transfer.
+static bool
 on_status_line(struct transfer *transfer, const char *line, size_t len)
 {
     const char *blank = memchr(line, ' ', len);
     size_t at = blank ? (size_t)(blank - line) : len;
 
     forget_answer(transfer);
-    transfer->is_stream = len > 5 && line[5] >= '2';
+    transfer->is_stream = transfer->is_multiplexed;
     transfer->convoy.is_alone = !transfer->is_stream;
     // A success but a 206: what it declares is of the whole.
     transfer->is_declaring = at + 3 < len && line[at + 1] == '2' &&
                              memcmp(line + at + 2, "06", 2) != 0;
     if (transfer->is_declaring && transfer->declared)
         transfer->declared->len = 0;
+    // libcurl (7.88) believes it, and would share the connection.
+    if (line[5] >= '2' && !transfer->is_multiplexed)
+        give_up(transfer, FAIL_PROTOCOL,
+                "an answer of HTTP/2 on a connection of HTTP/1.1");
+    return transfer->stopped == FAIL_OK;
 }
 
 static void
@@ -139,10 +147,11 @@ on_header_end(struct transfer *transfer)
     long status = 0, version = 0;
 
     transfer->is_headed = true;
+    (void)curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
+    sharing_on_header(transfer, (int)status);
     if (answer_get(&transfer->answer, ANSWER_CONTENT_LENGTH).at ||
         answer_get(&transfer->answer, ANSWER_TRANSFER_ENCODING).at)
         return;
-    (void)curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
     (void)curl_easy_getinfo(transfer->easy, CURLINFO_HTTP_VERSION, &version);
     // Else the connection has no end here, and may be of use to others.
     if (status >= 200 && status != 204 && status != 304 &&
@@ -160,11 +169,8 @@ on_line(struct transfer *transfer, const char *line, size_t len)
     if (!takes_line(transfer, line, len))
         return false;
     // Once the answer was looked at only trailers come.
-    if (!transfer->is_answered && len > 5 &&
-        strncasecmp(line, "HTTP/", 5) == 0) {
-        on_status_line(transfer, line, len);
-        return true;
-    }
+    if (!transfer->is_answered && len > 5 && strncasecmp(line, "HTTP/", 5) == 0)
+        return on_status_line(transfer, line, len);
     if (!transfer->is_answered && (*line == ' ' || *line == '\t'))
         answer_add_folded(&transfer->answer);
     else if (!transfer->is_answered && (*line == '\r' || *line == '\n'))

@@ -5,6 +5,7 @@
 #include "fetcher/convoy.h"
 #include "fetcher/profile.h"
 #include "fetcher/receive.h"
+#include "fetcher/tls.h"
 #include "fetcher/tls_sessions.h"
 #include "fetcher/transfer.h"
 
@@ -14,7 +15,8 @@
 #include <strings.h>
 
 // libcurl is about to send the request, over a new connection or one that is
-// open. By HTTP/1.1 it has that to itself.
+// open. By HTTP/1.1 it has that to itself: libcurl (7.88) does not see to it
+// where another answer of that host spoke of HTTP/2.
 static int
 on_request(void *arg, char *address, char *local_address, int port,
            int local_port)
@@ -22,7 +24,16 @@ on_request(void *arg, char *address, char *local_address, int port,
     struct transfer *transfer = arg;
 
     (void)address, (void)local_address, (void)port, (void)local_port;
-    if (!transfer->is_secure || transfer->told_version == CURL_HTTP_VERSION_1_1)
+    transfer->error[0] = '\0'; // of a connection that was tried in vain
+    transfer->is_multiplexed = false;
+    if (!transfer->is_secure)
+        return CURL_PREREQFUNC_OK;
+    transfer->is_multiplexed = tls_is_http2(transfer->easy);
+    transfer->is_crowded = !transfer->is_multiplexed &&
+                           !tls_use_begin(transfer->easy, &transfer->use);
+    if (transfer->is_crowded)
+        return CURL_PREREQFUNC_ABORT;
+    if (transfer->told_version == CURL_HTTP_VERSION_1_1)
         return CURL_PREREQFUNC_OK;
     return convoy_join(transfer->env->convoys, &transfer->convoy,
                        transfer->origin) == 0
@@ -64,6 +75,28 @@ sharing_tell_fresh(struct transfer *transfer, bool is_fresh)
     transfer->is_fresh = is_fresh;
 }
 
+void
+sharing_tell_last(struct transfer *transfer, bool is_last)
+{
+    if (is_last == transfer->is_last)
+        return;
+    (void)curl_easy_setopt(transfer->easy, CURLOPT_FORBID_REUSE, (long)is_last);
+    transfer->is_last = is_last;
+}
+
+void
+sharing_on_header(struct transfer *transfer, int status)
+{
+    const struct answer *answer = &transfer->answer;
+
+    if (transfer->is_multiplexed)
+        return;
+    if (status == 101 || status == 204 || status == 205 || status == 304 ||
+        (answer_get(answer, ANSWER_CONTENT_LENGTH).at &&
+         answer_get(answer, ANSWER_TRANSFER_ENCODING).at))
+        sharing_tell_last(transfer, true);
+}
+
 // Plain: HTTP/1.1, which has its connection to itself.
 static void
 tell_version(struct transfer *transfer, bool is_plain)
@@ -99,7 +132,9 @@ sharing_tell_origin(struct transfer *transfer, const char *url)
 
     transfer->is_secure = strncasecmp(url, "https:", 6) == 0;
     // Those that come while the first connection to an origin is made wait
-    // until it says whether it can be shared. http:// never can.
+    // until it says whether it can be shared. http:// never can: libcurl would
+    // believe a status line that says HTTP/2, and send all that host's requests
+    // over connections that others wait for an answer on.
     (void)curl_easy_setopt(transfer->easy, CURLOPT_PIPEWAIT,
                            (long)transfer->is_secure);
     transfer->origin = apart_key(url);
@@ -107,35 +142,73 @@ sharing_tell_origin(struct transfer *transfer, const char *url)
         transfer->easy, CURLOPT_SHARE,
         tls_sessions_share(env->tls_sessions, transfer->origin));
     tell_version(transfer,
-                 env->apart && apart_has(env->apart, transfer->origin));
+                 !transfer->is_secure ||
+                     (env->apart && apart_has(env->apart, transfer->origin)));
     return tell_multi(transfer);
 }
 
+// What libcurl says of a connection that others have used before.
+static bool
+is_connections_fault(const struct transfer *transfer, CURLcode code)
+{
+    long request_bytes = 0;
+
+    switch ((int)code) {
+    case CURLE_SEND_ERROR:
+    case CURLE_RECV_ERROR:
+    case CURLE_HTTP2:
+        return true;
+    case CURLE_UNSUPPORTED_PROTOCOL: // also of schemes, before anything is sent
+        (void)curl_easy_getinfo(transfer->easy, CURLINFO_REQUEST_SIZE,
+                                &request_bytes);
+        return request_bytes > 0;
+    default:
+        return false;
+    }
+}
+
 bool
-sharing_left_behind(const struct transfer *transfer, CURLcode code)
+sharing_is_unanswered(struct transfer *transfer, CURLcode code)
 {
     long connects = 0, header_bytes = 0;
 
-    if ((code != CURLE_SEND_ERROR && code != CURLE_RECV_ERROR &&
-         code != CURLE_HTTP2) ||
-        transfer->stopped != FAIL_OK || transfer->is_fresh)
+    if (transfer->is_crowded && transfer->is_fresh)
+        receive_stop(transfer, FAIL_CUT, "its connection was not its own");
+    if (transfer->stopped != FAIL_OK || transfer->is_fresh)
+        return false;
+    if (transfer->is_crowded)
+        return true;
+    if (!is_connections_fault(transfer, code))
         return false;
     (void)curl_easy_getinfo(transfer->easy, CURLINFO_NUM_CONNECTS, &connects);
     (void)curl_easy_getinfo(transfer->easy, CURLINFO_HEADER_SIZE,
                             &header_bytes);
-    return connects == 0 && header_bytes == 0;
+    if (connects != 0 || header_bytes != 0)
+        return false;
+    // A server that did so once will do so again, and its surplus might look
+    // like an answer then.
+    if (code == CURLE_UNSUPPORTED_PROTOCOL)
+        apart_add(transfer->env->untidy, transfer->origin);
+    return true;
 }
 
 bool
 sharing_ask_alone(struct transfer *transfer)
 {
-    log_debug("fetch.left_behind", "job=" LOG_JOB " attempt=%" PRIu32,
+    log_debug("fetch.unanswered", "job=" LOG_JOB " attempt=%" PRIu32,
               LOG_JOB_ARG(transfer->job), transfer->attempt);
     sharing_tell_fresh(transfer, true);
     if (transfer_ask(transfer, NULL) == 0)
         return true;
     receive_stop(transfer, FAIL_INTERNAL, "out of memory");
     return false;
+}
+
+void
+sharing_leave(struct transfer *transfer)
+{
+    convoy_leave(transfer->env->convoys, &transfer->convoy);
+    tls_use_end(&transfer->use);
 }
 
 bool

@@ -18,13 +18,26 @@ int sharing_tell_origin(struct transfer *transfer, const char *url);
 // It is to have a connection that is made for it.
 void sharing_tell_fresh(struct transfer *transfer, bool is_fresh);
 
-// A server may end a connection after so many requests, and those that came too
-// late are answered by none. libcurl asks again by itself, but over another
-// connection that others may use up as well, and gives up after five. One that
-// is made for this request alone will show whether the server answers.
-bool sharing_left_behind(const struct transfer *transfer, CURLcode code);
+// Its connection is to be closed when it is over.
+void sharing_tell_last(struct transfer *transfer, bool is_last);
+
+// The header of an answer has come: what follows it on its connection may not
+// be the next answer. So it is after one that has no body by definition, which
+// some servers send all the same, and where two fields say where a body ends.
+void sharing_on_header(struct transfer *transfer, int status);
+
+// Whether a request has ended for which its connection is to blame, and not the
+// URL. A server may end a connection after so many requests, and those that
+// came too late are answered by none; libcurl asks again by itself, but over
+// another connection that others may use up as well, and gives up after five.
+// Or what came over a connection that was used before is no answer: the rest of
+// an earlier one. One that is made for this request alone will show what the
+// server answers.
+bool sharing_is_unanswered(struct transfer *transfer, CURLcode code);
 // Asks so. Returns whether it could.
 bool sharing_ask_alone(struct transfer *transfer);
+// The request is over.
+void sharing_leave(struct transfer *transfer);
 
 // Whether a request has ended of whose body it is not certain that it is
 // complete (apart.h).

@@ -6,6 +6,8 @@
 
 // Where a connection keeps is_announced: libcurl has its application data.
 static int announced_index = -1;
+// Where it keeps the tls_use of the request that is under way on it.
+static int use_index = -1;
 
 static void
 on_info(const SSL *ssl, int where, int value)
@@ -43,6 +45,58 @@ tls_watch_end(CURL *easy, bool *is_announced)
         return false;
     SSL_set_info_callback(ssl, on_info);
     return true;
+}
+
+bool
+tls_is_http2(CURL *easy)
+{
+    const SSL *ssl = ssl_of(easy);
+    const unsigned char *protocol = NULL;
+    unsigned len = 0;
+
+    if (ssl)
+        SSL_get0_alpn_selected(ssl, &protocol, &len);
+    return len == 2 && memcmp(protocol, "h2", 2) == 0;
+}
+
+static void
+on_freed(void *ssl, void *use, CRYPTO_EX_DATA *data, int at, long number,
+         void *arg)
+{
+    (void)ssl, (void)data, (void)at, (void)number, (void)arg;
+    if (use)
+        ((struct tls_use *)use)->ssl = NULL;
+}
+
+bool
+tls_use_begin(CURL *easy, struct tls_use *use)
+{
+    SSL *ssl = ssl_of(easy);
+    struct tls_use *other;
+
+    tls_use_end(use); // libcurl may have tried another connection in vain
+    if (!ssl)
+        return true;
+    if (use_index < 0)
+        use_index = SSL_get_ex_new_index(0, NULL, NULL, NULL, on_freed);
+    other = SSL_get_ex_data(ssl, use_index);
+    // libcurl gives a connection to the next one before it reports the end.
+    if (other && ssl_of(other->easy) == ssl)
+        return false;
+    if (!SSL_set_ex_data(ssl, use_index, use))
+        return false;
+    if (other)
+        other->ssl = NULL;
+    *use = (struct tls_use){.easy = easy, .ssl = ssl};
+    return true;
+}
+
+void
+tls_use_end(struct tls_use *use)
+{
+    if (use->ssl)
+        (void)SSL_set_ex_data(use->ssl, use_index, NULL);
+    use->ssl = NULL;
 }
 
 unsigned

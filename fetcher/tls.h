@@ -12,6 +12,24 @@
 // was announced.
 bool tls_watch_end(CURL *easy, bool *is_announced);
 
+// A request that is under way over a connection of its own; all zeroes: none.
+struct tls_use {
+    CURL *easy;
+    void *ssl;
+};
+
+// Whether the connection that a request is about to be sent over speaks HTTP/2,
+// which its handshake has settled, whatever its answers say.
+bool tls_is_http2(CURL *easy);
+
+// A request is about to be sent over a connection that takes one at a time.
+// False: another one is under way there. True where there is no TLS. The handle
+// must outlive the use, which ends when libcurl has taken the handle from the
+// connection, when that ends, or by tls_use_end().
+bool tls_use_begin(CURL *easy, struct tls_use *use);
+// Fine for one that has not begun, or has ended.
+void tls_use_end(struct tls_use *use);
+
 // The version that the request's connection speaks: 10, 11, 12, 13; 0: no TLS,
 // or not known. Call it when the answer's header has come.
 unsigned tls_version(CURL *easy);

@@ -2,6 +2,7 @@
 
 #include "common/log.h"
 #include "fetcher/address_policy.h"
+#include "fetcher/apart.h"
 #include "fetcher/multi.h"
 #include "fetcher/receive.h"
 #include "fetcher/request.h"
@@ -163,6 +164,7 @@ transfer_free(struct transfer **transfer)
         return;
     (void)body_drop(&(*transfer)->body);
     transfer_end(*transfer);
+    tls_use_end(&(*transfer)->use);
     curl_easy_cleanup((*transfer)->easy);
     lookup_fini(&(*transfer)->lookup);
     redirect_home_fini(&(*transfer)->home);
@@ -230,10 +232,12 @@ transfer_ask(struct transfer *transfer, const char *url)
     transfer->refusal = NULL;
     transfer->is_connecting = false;
     tell_time_left(transfer);
+    if (url && sharing_tell_origin(transfer, url) != 0)
+        return -ENOMEM;
+    sharing_tell_last(transfer,
+                      apart_has(transfer->env->untidy, transfer->origin));
     if (!url) // the same as before
         return multi_add(transfer->gate.multi, transfer->easy);
-    if (sharing_tell_origin(transfer, url) != 0)
-        return -ENOMEM;
     transfer->is_proxied = transfer->is_secure
                                ? transfer->env->settings->is_https_proxied
                                : transfer->env->settings->is_http_proxied;
@@ -456,7 +460,7 @@ go_on_after(struct transfer *transfer, CURLcode code)
     }
     transfer->code = code;
     verdict_add_request(transfer);
-    if (sharing_left_behind(transfer, code))
+    if (sharing_is_unanswered(transfer, code))
         return sharing_ask_alone(transfer);
     sharing_tell_fresh(transfer, false);
     receive_end(transfer);
@@ -477,7 +481,7 @@ transfer_continue(struct transfer *transfer, CURLcode code)
     bool goes_on = go_on_after(transfer, code);
 
     // A next request joins when it is sent, and that is later.
-    convoy_leave(transfer->env->convoys, &transfer->convoy);
+    sharing_leave(transfer);
     return goes_on;
 }
 
@@ -536,7 +540,7 @@ transfer_drop(struct transfer *transfer, bool is_running)
         lookup_cancel(&transfer->lookup);
     else if (is_running)
         multi_remove(transfer->gate.multi, transfer->easy);
-    convoy_leave(transfer->env->convoys, &transfer->convoy);
+    sharing_leave(transfer);
     return body_drop(&transfer->body);
 }
 

@@ -21,6 +21,7 @@
 #include "fetcher/rate.h"
 #include "fetcher/redirect.h"
 #include "fetcher/resume.h"
+#include "fetcher/tls.h"
 #include "fetcher/vouch.h"
 #include "proto/wire.h"
 
@@ -38,7 +39,8 @@ struct transfer_env {
     size_t multis_len;
     struct names *names;
     struct convoys *convoys;
-    struct apart *apart; // NULL: this libcurl needs none
+    struct apart *apart;  // NULL: this libcurl needs none
+    struct apart *untidy; // origins that have sent bytes nobody asked for
     struct tls_sessions *tls_sessions;
     struct body_sink *sink;
     struct fetch_stats *stats;
@@ -120,6 +122,10 @@ struct transfer {
     uint64_t expected;     // bytes of the body; UINT64_MAX: not told
     uint64_t discarded;    // bytes of an error page
     bool is_fresh;         // the handle was told to make a connection for it
+    bool is_last;          // ... was told to close its connection after it
+    bool is_multiplexed;   // its connection speaks HTTP/2
+    bool is_crowded;       // ... does not, and had another request under way
+    struct tls_use use;    // ... of which it is the only one
     bool is_secure;        // its URL is an https one
     uint64_t origin;       // ... and this is the key of its origin
     long told_version;     // of HTTP, as the handle was told last

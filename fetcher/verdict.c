@@ -124,6 +124,8 @@ message_of(const struct transfer *transfer, enum fail fail)
         return tls_message(transfer);
     if (transfer->error[0])
         return transfer->error;
+    if (fail == FAIL_PROTOCOL && transfer->code == CURLE_UNSUPPORTED_PROTOCOL)
+        return "what came is no HTTP answer"; // libcurl speaks of protocols
     return curl_easy_strerror(transfer->code);
 }
 

@@ -12,6 +12,7 @@ import re
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -311,20 +312,26 @@ def started_client(*args, broker=None, stdin=subprocess.DEVNULL, env=None):
 class OddOrigin:
     """origin.py as a process, or another server of its kind."""
 
-    def __init__(self, program=HERE / "origin.py"):
+    def __init__(self, program=HERE / "origin.py", tls=None):
+        """tls: (certificate, key, the CA's certificate)."""
         self.process = subprocess.Popen(
-            [sys.executable, "-B", str(program)],
+            [sys.executable, "-B", str(program), *map(str, (tls or ())[:2])],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.port = int(self.process.stdout.readline().split("=")[1])
-        self.base = f"http://127.0.0.1:{self.port}"
+        self.base = f"http{'s' if tls else ''}://127.0.0.1:{self.port}"
+        self.context = tls and ssl.create_default_context(cafile=tls[2])
 
     def url(self, path):
         return f"{self.base}/{path}"
 
     def get(self, path):
         """Asks it directly."""
-        with socket.create_connection(("127.0.0.1", self.port), 10) as sock:
-            sock.settimeout(10)
+        with contextlib.ExitStack() as stack:
+            sock = stack.enter_context(
+                socket.create_connection(("127.0.0.1", self.port), 10))
+            if self.context:
+                sock = stack.enter_context(self.context.wrap_socket(
+                    sock, server_hostname="127.0.0.1"))
             request = f"GET /{path} HTTP/1.1\r\nHost: x\r\n\r\n"
             sock.sendall(request.encode("ascii"))
             data = b""

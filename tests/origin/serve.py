@@ -1,11 +1,14 @@
 #!/usr/bin/python3
 """A web server with a path for every sin.
 
-Binds a free port of 127.0.0.1, prints `port=N` and serves until its stdin
+    serve.py [CERTIFICATE KEY]
+
+With a certificate it speaks https, and HTTP/1.1 alone there. Binds a free port of 127.0.0.1, prints `port=N` and serves until its stdin
 ends. /stats tells, as JSON, how often each path was asked for.
 """
 import json
 import pathlib
+import ssl
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
@@ -50,4 +53,8 @@ async def serve(reader, writer):
 
 
 if __name__ == "__main__":
-    until_stdin_ends.serve(serve, backlog=4096)
+    context = None
+    if len(sys.argv) > 1:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*sys.argv[1:])
+    until_stdin_ends.serve(serve, backlog=4096, context=context)

@@ -15,14 +15,14 @@ def watch_stdin():
     threading.Thread(target=watch, daemon=True).start()
 
 
-def serve(handler, addresses=("127.0.0.1",), backlog=1024):
+def serve(handler, addresses=("127.0.0.1",), backlog=1024, context=None):
     """Serves at one free port of the addresses, which is printed; handler is a
-    coroutine (reader, writer)."""
+    coroutine (reader, writer); context: TLS's."""
     async def main():
         port = 0
         for address in addresses:
             server = await asyncio.start_server(handler, address, port,
-                                                backlog=backlog)
+                                                backlog=backlog, ssl=context)
             port = server.sockets[0].getsockname()[1]
         print(f"port={port}", flush=True)
         await server.serve_forever()

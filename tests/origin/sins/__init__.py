@@ -1,3 +1,3 @@
 """Importing this registers every sin."""
 from . import (answers, declared, doors, floods,  # noqa: F401
-               framing, resume, torture)
+               framing, late, resume, torture)

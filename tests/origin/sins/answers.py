@@ -71,7 +71,7 @@ status_line("2e2", b"HTTP/1.1 2e2 X", **PROTOCOL)
 status_line("negative", b"HTTP/1.1 -200 X", **PROTOCOL)
 status_line("words", b"HTTP/1.1 OK OK", **PROTOCOL)
 status_line("3.7", b"HTTP/3.7 200 OK", **PROTOCOL)
-status_line("2.0", b"HTTP/2 200 OK", **OK) # libcurl believes it
+status_line("2.0", b"HTTP/2 200 OK", **PROTOCOL) # libcurl believes it
 status_line("1.2", b"HTTP/1.2 200 OK", **PROTOCOL)
 status_line("icy", b"ICY 200 OK", **PROTOCOL)
 status_line("ftp", b"220 welcome", **PROTOCOL)
@@ -185,7 +185,7 @@ length("chunked-twice", CHUNKED, CHUNKED, content=IN_CHUNKS, **PROTOCOL)
 length("chunked-unknown", b"Transfer-Encoding: squeezed", **PROTOCOL)
 answer("length/chunked-in-1.0", b"HTTP/1.0 200 OK\r\n", CHUNKED, b"\r\n\r\n",
        IN_CHUNKS, **OK)
-answer("length/2.0-without", b"HTTP/2 200 OK\r\n\r\n", CONTENT, **OK)
+answer("length/2.0-without", b"HTTP/2 200 OK\r\n\r\n", CONTENT, **PROTOCOL)
 length("gzip-chunked", b"Transfer-Encoding: gzip, chunked",
        content=IN_CHUNKS, **PROTOCOL)
 length("identity-chunked", b"Transfer-Encoding: identity, chunked",

@@ -5,6 +5,7 @@ Each sends 100 MB, or goes on for a minute, unless the client hangs up.
 """
 import asyncio
 import gzip
+import struct
 import zlib
 
 import bodies
@@ -74,14 +75,21 @@ async def just_as_large(connection, _request, _count):
 
 
 def bomb():
-    """100 MB of zeros, as 100 KB."""
-    squeeze = zlib.compressobj(9, wbits=31)
-    squeezed = b"".join(squeeze.compress(bytes(1_000_000))
-                        for _ in range(100))
-    return squeezed + squeeze.flush()
+    """100 MB of zeros, as 100 KB: the deflate stream, its CRC and Adler sums.
+    A megabyte's blocks, repeated: the server has to begin soon."""
+    megabyte = bytes(1_000_000)
+    squeeze = zlib.compressobj(9, wbits=-15)
+    blocks = squeeze.compress(megabyte) + squeeze.flush(zlib.Z_FULL_FLUSH)
+    crc, adler = 0, 1
+    for _ in range(100):
+        crc = zlib.crc32(megabyte, crc)
+        adler = zlib.adler32(megabyte, adler)
+    return blocks * 100 + b"\3\0", crc, adler
 
 
-BOMB = bomb()
+DEFLATED, CRC, ADLER = bomb()
+BOMB = (gzip.compress(b"", mtime=0)[:10] + DEFLATED +
+        struct.pack("<II", CRC, 100_000_000))
 
 
 @sin("floods/gzip-unasked", options=SMALL, outcome="ok", body=BOMB)
@@ -113,8 +121,8 @@ unpacks("bomb-in-chunks", CHUNKED.replace(
     b"\r\n\r\n", b"\r\nContent-Encoding: gzip\r\n\r\n"),
     b"%x\r\n%s\r\n0\r\n\r\n" % (len(BOMB), BOMB), **LARGE)
 unpacks("bomb-of-deflate", GZIP.replace(b"gzip", b"deflate"),
-        zlib.compress(bytes(100_000_000)), **LARGE)
-unpacks("bomb-in-bomb", GZIP, gzip.compress(BOMB * 100, mtime=0), **LARGE)
+        b"\x78\xda" + DEFLATED + struct.pack(">I", ADLER), **LARGE)
+unpacks("bomb-in-bomb", GZIP, gzip.compress(BOMB * 100, 1, mtime=0), **LARGE)
 unpacks("twice", GZIP.replace(b"gzip", b"gzip, gzip"),
         gzip.compress(BOMB, mtime=0), **PROTOCOL)
 unpacks("just-as-large", GZIP, gzip.compress(bodies.content(1 << 20), mtime=0),
