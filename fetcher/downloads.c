@@ -389,9 +389,9 @@ downloads_add(struct downloads *downloads, const struct wire_job *job,
 
 // --- Lists for the broker ---
 
-size_t
-downloads_list_vouched(struct downloads *downloads,
-                       const struct wire_vouched **out_items)
+static size_t
+list(struct downloads *downloads, bool only_unbegun,
+     const struct wire_vouched **out_items)
 {
     uint64_t now_ms = loop_now_ms(downloads->config.loop);
     struct transfer *transfer, *next;
@@ -399,7 +399,8 @@ downloads_list_vouched(struct downloads *downloads,
 
     HASH_ITER(hh, downloads->in_hand, transfer, next)
     {
-        if (transfer_vouch(transfer, now_ms))
+        if (only_unbegun ? transfer_waits_unbegun(transfer)
+                         : transfer_vouch(transfer, now_ms))
             downloads->items[len++] = (struct wire_vouched){
                 .job = transfer->job, .attempt = transfer->attempt};
     }
@@ -408,20 +409,17 @@ downloads_list_vouched(struct downloads *downloads,
 }
 
 size_t
+downloads_list_vouched(struct downloads *downloads,
+                       const struct wire_vouched **out_items)
+{
+    return list(downloads, false, out_items);
+}
+
+size_t
 downloads_list_unbegun(struct downloads *downloads,
                        const struct wire_vouched **out_items)
 {
-    struct transfer *transfer, *next;
-    size_t len = 0;
-
-    HASH_ITER(hh, downloads->in_hand, transfer, next)
-    {
-        if (transfer_waits_unbegun(transfer))
-            downloads->items[len++] = (struct wire_vouched){
-                .job = transfer->job, .attempt = transfer->attempt};
-    }
-    *out_items = downloads->items;
-    return len;
+    return list(downloads, true, out_items);
 }
 
 // --- Life ---

@@ -42,10 +42,9 @@ struct fetcher_config {
 // --max-redirs, --proto-redir, --speed-limit (-Y), --speed-time (-y),
 // --max-time (-m), --max-filesize, --limit-rate, --no-resume, --user-agent
 // (-A): what an embedded run offers as well. fetcher_embedded_options:
-// --dns-outage, as long as a person waits. fetcher_options: the program's own:
-// --dns-outage,
-// --broker, --name,
-// --allow-net, --proxy-enforces-policy, --grace, --http.
+// --dns-outage, as long as a person waits. fetcher_options: the program's own
+// --dns-outage, --broker, --name, --allow-net, --proxy-enforces-policy,
+// --grace, --http.
 extern const struct conf_option fetcher_transfer_options[];
 extern const struct conf_option fetcher_embedded_options[];
 extern const struct conf_option fetcher_options[];

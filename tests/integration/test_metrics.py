@@ -188,8 +188,9 @@ def test_in_hand(served, origin):
                         broker=served.endpoints["client"]):
         wait_until(lambda: by_label(metrics(where), "urlsum_broker_urls") ==
                    {"fetching": 1}, "a URL in hand")
-        assert metric(served.where["urlsum-fetcher"],
-                      "urlsum_fetcher_transfers_in_flight") == 1
+        wait_until(lambda: metric(served.where["urlsum-fetcher"],
+                                  "urlsum_fetcher_transfers_in_flight") == 1,
+                   "its transfer")
         wait_until(lambda: metric(served.where["urlsum-hasher"],
                                   "urlsum_hasher_streams") == 1, "a stream")
         served.programs[2].kill()
