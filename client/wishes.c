@@ -11,6 +11,9 @@
 
 // Bytes of a file with header lines: more than they may have together.
 #define HEADER_FILE_MAX ((size_t)64 * 1024)
+// Of one with CA certificates: what is too much for a profile is said of its
+// own size, and not of this.
+#define PEM_FILE_MAX ((size_t)1024 * 1024)
 
 const struct conf_option wish_options[] = {
     {.name = "header",
@@ -87,36 +90,43 @@ fail_file(const char *flag, const char *path, const char *why)
     return EXIT_USAGE;
 }
 
-// Reads a file of at most so many bytes; *out_text is terminated. Returns 0 or
-// an exit code.
+static void
+free_file(struct wish_file *file)
+{
+    if (file->text)
+        explicit_bzero(file->text, file->len);
+    free(file->text);
+    *file = (struct wish_file){NULL, 0};
+}
+
+// Reads a file of at most so many bytes. Returns 0 or an exit code.
 static int
-read_file(const char *flag, const char *path, size_t most, char **out_text,
-          size_t *out_len)
+read_file(const char *flag, const char *path, size_t most,
+          struct wish_file *out_file)
 {
     FILE *file = fopen(path, "rbe");
-    char *text = malloc(most + 1);
+    struct wish_file read = {malloc(most + 1), 0};
     int code = 0;
-    size_t len;
 
-    if (!file || !text) {
+    if (!file || !read.text) {
         code = fail_file(flag, path, strerror(errno));
         goto out;
     }
-    len = fread(text, 1, most + 1, file);
+    (void)setvbuf(file, NULL, _IONBF, 0); // no copy of a secret stays behind
+    read.len = fread(read.text, 1, most + 1, file);
     if (ferror(file))
         code = fail_file(flag, path, strerror(errno));
-    else if (len > most)
+    else if (read.len > most)
         code = fail_file(flag, path, "too large");
     if (code)
         goto out;
-    text[len] = '\0';
-    *out_text = text;
-    *out_len = len;
-    text = NULL;
+    read.text[read.len] = '\0';
+    *out_file = read;
+    read.text = NULL;
 out:
     if (file)
         (void)fclose(file); // it was only read
-    free(text);
+    free_file(&read);
     return code;
 }
 
@@ -146,16 +156,20 @@ add_header(struct wishes *wishes, const char *line, size_t len,
 static int
 add_header_file(struct wishes *wishes, const char *path)
 {
-    size_t len = 0, number = 1;
+    size_t number = 1;
     const char *at, *end;
     int code;
 
-    if (wishes->file_lines) {
+    if (wishes->lines.text) {
         say("-H @%s: one file of headers is all there can be", path);
         return EXIT_USAGE;
     }
-    code = read_file("-H", path, HEADER_FILE_MAX, &wishes->file_lines, &len);
-    for (at = wishes->file_lines, end = at + len; !code && at < end; number++) {
+    code = read_file("-H", path, HEADER_FILE_MAX, &wishes->lines);
+    if (code)
+        return code;
+    at = wishes->lines.text;
+    end = at + wishes->lines.len;
+    for (; !code && at < end; number++) {
         const char *feed = memchr(at, '\n', (size_t)(end - at));
         size_t line = feed ? (size_t)(feed - at) : (size_t)(end - at);
         char where[64];
@@ -213,11 +227,15 @@ read_user(const char *user, struct wishes *wishes)
 
     if (*user == '@') {
         code = read_file("-u", user + 1, WIRE_PROFILE_BYTES_MAX + 2,
-                         &wishes->file_user, &len);
+                         &wishes->user);
         if (code)
             return code;
-        user = wishes->file_user;
-        len = strcspn(user, "\r\n");
+        user = wishes->user.text;
+        // Its first line, a NUL among it: that is complained of below.
+        for (len = 0; len < wishes->user.len; len++) {
+            if (user[len] == '\r' || user[len] == '\n')
+                break;
+        }
     }
     wishes->profile.user = data_of(user, len);
     return refuse("-u", profile_user_complaint((struct wire_bytes){user, len}));
@@ -245,15 +263,14 @@ read_resolve(const struct conf_list *list, struct wishes *wishes)
 static int
 read_cacert(const char *path, struct wishes *wishes)
 {
-    size_t len = 0;
-    int code = read_file("--cacert", path, (size_t)1024 * 1024,
-                         &wishes->file_pem, &len);
+    const struct wish_file *pem = &wishes->pem;
+    int code = read_file("--cacert", path, PEM_FILE_MAX, &wishes->pem);
 
     if (code)
         return code;
-    wishes->profile.cacert = data_of(wishes->file_pem, len);
+    wishes->profile.cacert = data_of(pem->text, pem->len);
     return refuse("--cacert", profile_cacert_complaint(
-                                  (struct wire_bytes){wishes->file_pem, len}));
+                                  (struct wire_bytes){pem->text, pem->len}));
 }
 
 static int
@@ -326,22 +343,14 @@ wishes_read(const struct wish_options *options, const char *user_agent,
     return code;
 }
 
-static void
-free_secret(char *text)
-{
-    if (text)
-        explicit_bzero(text, strlen(text));
-    free(text);
-}
-
 void
 wishes_fini(struct wishes *wishes)
 {
     free(wishes->profile.headers);
     free(wishes->profile.resolve);
-    free_secret(wishes->file_lines);
-    free_secret(wishes->file_user);
-    free(wishes->file_pem);
+    free_file(&wishes->lines);
+    free_file(&wishes->user);
+    free_file(&wishes->pem);
     *wishes = (struct wishes){.has_profile = false};
 }
 

@@ -21,11 +21,17 @@ struct wish_options {
 };
 extern const struct conf_option wish_options[];
 
+// What a file held: len bytes and an end. NULL: it was not read.
+struct wish_file {
+    char *text;
+    size_t len;
+};
+
 // Made of them. Zeroed is an empty one.
 struct wishes {
     Urlsum__V1__Profile profile;
     bool has_profile;
-    char *file_lines, *file_user, *file_pem; // what files held
+    struct wish_file lines, user, pem;
 };
 
 // user_agent and cacert (a file): NULL when they are not to travel. Returns 0,

@@ -208,6 +208,25 @@ BAD = [("-H", "X-A: b\r\nX-B: c"), ("-H", "X-A: b\nX-B: c"), ("-H", "X-A"),
        ("-H", "@/nowhere"), ("-u", "@/nowhere")]
 
 
+BAD_FILES = {
+    "user-nul": ("-u", b"me:pass\0word\n"), "user-none": ("-u", b""),
+    "user-long": ("-u", b"me:" + b"x" * 3000),
+    "header-nul": ("-H", b"X-Key: a\0b\n"),
+    "header-long": ("-H", b"X: " + b"x" * 70000)}
+
+
+@pytest.mark.parametrize("name", BAD_FILES)
+def test_bad_files_are_refused(tmp_path, name):
+    """A NUL, for one, must not end early what is sent."""
+    flag, content = BAD_FILES[name]
+    (tmp_path / "file").write_bytes(content)
+    result = harness.urlsum("submit", flag, f"@{tmp_path / 'file'}",
+                            "http://x/", codes=(2,),
+                            broker="tcp://127.0.0.1:1")
+    assert len(result.errors) == 1 and result.errors[0].startswith(
+        f"urlsum: {flag}")
+
+
 @pytest.mark.parametrize("args", BAD, ids=lambda args: args[0])
 def test_client_refuses(args):
     for verb in ("get", "submit"):
