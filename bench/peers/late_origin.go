@@ -1,9 +1,10 @@
 // late_origin.go - an origin far away: answers each request after a while
 //
 //	late_origin DELAY_MS CERT   prints "http=PORT https=PORT", writes the
-//	                            certificate that it made to CERT (PEM), and
-//	                            serves every address of 127.0.0.0/8 until its
-//	                            stdin ends; then prints "most=N", how many
+//	                            certificate of its authority to CERT (PEM), and
+//	                            serves every address of 127.0.0.0/8, each with
+//	                            a certificate of its own, until its stdin ends;
+//	                            then prints "most=N", how many
 //	                            requests waited at once
 //
 // HTTP/1.1 and, under TLS, HTTP/2. The body is the request's path, again and
@@ -28,14 +29,12 @@ import (
 	"runtime/debug"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 )
 
 const bodyBytes = 1024
-
-// Origins are 127.0.X.Y; the first so many are in the certificate.
-const names = 2000
 
 func check(err error) {
 	if err != nil {
@@ -43,28 +42,46 @@ func check(err error) {
 	}
 }
 
-func makeCertificate(path string) tls.Certificate {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	check(err)
-	form := x509.Certificate{
+// An authority, and certificates that it signs.
+type authority struct {
+	form *x509.Certificate
+	key  *ecdsa.PrivateKey
+}
+
+func newForm(name string) *x509.Certificate {
+	return &x509.Certificate{
 		SerialNumber:          big.NewInt(time.Now().UnixNano()),
-		Subject:               pkix.Name{CommonName: "late origin"},
+		Subject:               pkix.Name{CommonName: name},
 		NotBefore:             time.Now().Add(-time.Hour),
 		NotAfter:              time.Now().Add(24 * time.Hour),
-		IsCA:                  true,
 		BasicConstraintsValid: true,
-		KeyUsage:              x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
+		KeyUsage:              x509.KeyUsageDigitalSignature,
 	}
-	for i := 0; i < names; i++ {
-		form.IPAddresses = append(form.IPAddresses,
-			net.IPv4(127, 0, byte(1+i/250), byte(1+i%250)))
-	}
-	der, err := x509.CreateCertificate(rand.Reader, &form, &form,
+}
+
+// Writes its certificate to path.
+func newAuthority(path string) *authority {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	check(err)
+	form := newForm("authority of the late origin")
+	form.IsCA = true
+	form.KeyUsage = x509.KeyUsageCertSign
+	der, err := x509.CreateCertificate(rand.Reader, form, form,
 		&key.PublicKey, key)
 	check(err)
 	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 	check(os.WriteFile(path, text, 0o644))
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+	return &authority{form, key}
+}
+
+func (authority *authority) sign(address net.IP) *tls.Certificate {
+	form := newForm(address.String())
+	form.IPAddresses = []net.IP{address}
+	der, err := x509.CreateCertificate(rand.Reader, form, authority.form,
+		&authority.key.PublicKey, authority.key)
+	check(err)
+	return &tls.Certificate{Certificate: [][]byte{der},
+		PrivateKey: authority.key}
 }
 
 func main() {
@@ -89,16 +106,29 @@ func main() {
 		to.Header().Set("Content-Length", strconv.Itoa(bodyBytes))
 		_, _ = io.WriteString(to, body)
 	}
-	server := &http.Server{Handler: http.HandlerFunc(answer),
-		ErrorLog: log.New(io.Discard, "", 0),
-		TLSConfig: &tls.Config{
-			Certificates: []tls.Certificate{makeCertificate(os.Args[2])}}}
+	authority := newAuthority(os.Args[2])
+	var known sync.Map // address -> *tls.Certificate
+	certificate := func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+		address := hello.Conn.LocalAddr().(*net.TCPAddr).IP
+		found, isKnown := known.Load(address.String())
+		if !isKnown {
+			found, _ = known.LoadOrStore(address.String(),
+				authority.sign(address))
+		}
+		return found.(*tls.Certificate), nil
+	}
+	// One server each: of a server that has begun without TLS the HTTP/2 is
+	// never set up.
+	silence := log.New(io.Discard, "", 0)
+	open := http.Server{Handler: http.HandlerFunc(answer), ErrorLog: silence}
+	closed := http.Server{Handler: http.HandlerFunc(answer), ErrorLog: silence,
+		TLSConfig: &tls.Config{GetCertificate: certificate}}
 	plain, err := net.Listen("tcp4", ":0")
 	check(err)
 	secure, err := net.Listen("tcp4", ":0")
 	check(err)
-	go func() { check(server.Serve(plain)) }()
-	go func() { check(server.ServeTLS(secure, "", "")) }()
+	go func() { check(open.Serve(plain)) }()
+	go func() { check(closed.ServeTLS(secure, "", "")) }()
 	fmt.Printf("http=%d https=%d\n", plain.Addr().(*net.TCPAddr).Port,
 		secure.Addr().(*net.TCPAddr).Port)
 	_, _ = io.Copy(io.Discard, os.Stdin)
