@@ -54,7 +54,7 @@ struct fetcher {
     struct curve curve;
     struct multi *multis[MULTIS_MAX]; // an origin's hash says which is its
     size_t multis_len;
-    struct multi_budget budget;
+    struct multi_sockets sockets;
     struct profiles profiles;
     struct names *names;
     struct convoys convoys;
@@ -301,12 +301,12 @@ make_downloads(struct fetcher *fetcher)
 
 // For a profile that keeps its connections apart.
 static int
-make_multi(void *arg, struct multi_budget *budget, struct multi **out_multi)
+make_multi(void *arg, struct multi_sockets *sockets, struct multi **out_multi)
 {
     struct fetcher *fetcher = arg;
 
-    budget->connections_max = fetcher->settings.apart_connections_max;
-    return multi_new(fetcher->loop, budget, downloads_on_done,
+    sockets->connections_max = fetcher->settings.apart_connections_max;
+    return multi_new(fetcher->loop, sockets, downloads_on_done,
                      fetcher->downloads, out_multi);
 }
 
@@ -317,12 +317,12 @@ make_multis(struct fetcher *fetcher)
     int err = 0;
 
     // As many more can be open as transfers run.
-    fetcher->budget.connections_max =
+    fetcher->sockets.connections_max =
         fetcher->settings.connections_max - (long)fetcher->config->parallel_max;
     if (len > MULTIS_MAX)
         len = MULTIS_MAX;
     while (fetcher->multis_len < (size_t)len && !err) {
-        err = multi_new(fetcher->loop, &fetcher->budget, downloads_on_done,
+        err = multi_new(fetcher->loop, &fetcher->sockets, downloads_on_done,
                         fetcher->downloads,
                         &fetcher->multis[fetcher->multis_len]);
         fetcher->multis_len += !err;
@@ -404,6 +404,7 @@ finish(struct fetcher *fetcher)
     profiles_fini(&fetcher->profiles);
     for (size_t i = 0; i < fetcher->multis_len; i++)
         multi_free(&fetcher->multis[i]);
+    multi_sockets_fini(&fetcher->sockets);
     names_free(&fetcher->names);
     convoys_fini(&fetcher->convoys);
     if (fetcher->loop) {

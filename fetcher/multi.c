@@ -3,6 +3,7 @@
 #include "common/loop.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -11,6 +12,9 @@
 
 // Rounds of libcurl's immediate work a turn, so that the rest has its turn too.
 #define ROUNDS_A_TURN 4
+// Transfers are begun for so long a turn and multi, so many at a time.
+#define BEGIN_MS 10
+#define BEGIN_AT_ONCE 4
 // What a server sent unasked is thrown away in such pieces, and not for ever.
 #define UNASKED_BYTES (1024 * 1024)
 #define UNASKED_RECVS 64
@@ -25,6 +29,7 @@ struct watch {
     curl_socket_t fd;
     bool is_ours;   // opened by open_socket(): close_socket() will tell its end
     bool is_polled; // poll is initialised
+    bool is_open;   // libcurl has read from it, or wanted to: it is connected
     bool is_idle;   // between two requests, of which each has one answer
     int wanted;     // by libcurl now, UV_READABLE and so on
     int watched;    // by libuv
@@ -45,10 +50,12 @@ struct multi {
     multi_done_fn *done;
     void *arg;
     bool is_due;
-    struct multi_budget *budget;
-    long open;              // sockets of its own
-    struct watch **watches; // by descriptor
-    size_t watches_len;
+    struct multi_sockets *sockets;
+    long open; // sockets of its own
+    // Handles that wait to be begun, first come first served; NULL: was
+    // removed.
+    CURL **waiting;
+    size_t waiting_at, waiting_len, waiting_room;
     struct watch *by_easy;
     struct ended *ended;
     size_t ended_len, ended_room;
@@ -57,9 +64,30 @@ struct multi {
 static struct watch *
 find_watch(struct multi *multi, curl_socket_t fd)
 {
-    if (fd < 0 || (size_t)fd >= multi->watches_len)
+    const struct multi_sockets *sockets = multi->sockets;
+
+    if (fd < 0 || (size_t)fd >= sockets->watches_len || !sockets->watches[fd] ||
+        sockets->watches[fd]->multi != multi)
         return NULL;
-    return multi->watches[fd];
+    return sockets->watches[fd];
+}
+
+static bool
+make_room(struct multi_sockets *sockets, curl_socket_t fd)
+{
+    size_t len = ((size_t)fd + 1) * 2;
+    struct watch **grown;
+
+    if ((size_t)fd < sockets->watches_len)
+        return true;
+    grown = realloc(sockets->watches, len * sizeof(*grown));
+    if (!grown)
+        return false;
+    for (size_t i = sockets->watches_len; i < len; i++)
+        grown[i] = NULL;
+    sockets->watches = grown;
+    sockets->watches_len = len;
+    return true;
 }
 
 static struct watch *
@@ -67,18 +95,8 @@ new_watch(struct multi *multi, curl_socket_t fd, bool is_ours)
 {
     struct watch *watch;
 
-    if ((size_t)fd >= multi->watches_len) {
-        size_t len = ((size_t)fd + 1) * 2;
-        struct watch **grown =
-            realloc(multi->watches, len * sizeof(struct watch *));
-
-        if (!grown)
-            return NULL;
-        for (size_t i = multi->watches_len; i < len; i++)
-            grown[i] = NULL;
-        multi->watches = grown;
-        multi->watches_len = len;
-    }
+    if (!make_room(multi->sockets, fd))
+        return NULL;
     watch = calloc(1, sizeof(*watch));
     if (!watch)
         return NULL;
@@ -87,9 +105,9 @@ new_watch(struct multi *multi, curl_socket_t fd, bool is_ours)
     watch->is_ours = is_ours;
     if (is_ours) {
         multi->open++;
-        multi->budget->open++;
+        multi->sockets->open++;
     }
-    multi->watches[fd] = watch;
+    multi->sockets->watches[fd] = watch;
     return watch;
 }
 
@@ -132,9 +150,9 @@ close_watch(struct watch *watch)
     claim_watch(watch, NULL);
     if (watch->is_ours) {
         watch->multi->open--;
-        watch->multi->budget->open--;
+        watch->multi->sockets->open--;
     }
-    watch->multi->watches[watch->fd] = NULL;
+    watch->multi->sockets->watches[watch->fd] = NULL;
     if (watch->is_polled)
         uv_close((uv_handle_t *)&watch->poll, free_closed);
     else
@@ -193,6 +211,17 @@ update_watch(struct watch *watch)
     watch->watched = watch->wanted;
 }
 
+// Whether sockets have been handled for long enough this turn.
+static bool
+is_late(struct multi_sockets *sockets)
+{
+    uint64_t now_ns = uv_hrtime();
+
+    if (!sockets->busy_until_ns)
+        sockets->busy_until_ns = now_ns + UINT64_C(1000000) * MULTI_TURN_MS;
+    return now_ns > sockets->busy_until_ns;
+}
+
 static void
 on_poll(uv_poll_t *poll, int status, int events)
 {
@@ -202,6 +231,14 @@ on_poll(uv_poll_t *poll, int status, int events)
     int flags = 0;
     int running;
 
+    if (is_late(multi->sockets)) {
+        if (status < 0) {
+            watch->watched = 0; // libuv has stopped watching
+            if (watch->wanted)
+                update_watch(watch);
+        }
+        return; // what waits is told again
+    }
     if (status < 0) {
         // libuv has stopped watching. What waits in the kernel may still be
         // the rest of a body: libcurl meets the error when it comes to it.
@@ -227,6 +264,34 @@ on_poll(uv_poll_t *poll, int status, int events)
         update_watch(watch);
 }
 
+// What libcurl wants to be told of the socket. False: libuv refuses it.
+static bool
+set_wanted(struct watch *watch, int wanted)
+{
+    watch->wanted = wanted;
+    if (!watch->is_polled) {
+        if (uv_poll_init_socket(loop_uv(watch->multi->loop), &watch->poll,
+                                watch->fd) != 0)
+            return false;
+        watch->poll.data = watch;
+        watch->is_polled = true;
+    }
+    // Too wide a watch waits until an event nobody wants comes; not so for
+    // writable, which would come at once.
+    if ((wanted & ~watch->watched) || (watch->watched & ~wanted & UV_WRITABLE))
+        update_watch(watch);
+    return true;
+}
+
+// libcurl 7.88.0 to 8.1.2 closes a socket that did not get so far as to be
+// connected without a word to close_socket() (curl's pull request 11439). For
+// libuv its number must be free before the next socket has it.
+static bool
+is_gone(const struct watch *watch)
+{
+    return !watch->is_open && fcntl(watch->fd, F_GETFD) < 0;
+}
+
 static int
 on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket_arg)
 {
@@ -240,30 +305,42 @@ on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket_arg)
         watch->wanted = 0;
         // Of a socket that is not ours (the resolver's) nobody tells the end;
         // its number may soon be another's.
-        if (!watch->is_ours)
+        if (!watch->is_ours || is_gone(watch))
             close_watch(watch);
         return 0;
     }
     if (!watch)
         watch = new_watch(multi, fd, false);
     if (!watch)
-        return -1; // libcurl fails the transfer
-    if (!watch->is_polled) {
-        if (uv_poll_init_socket(loop_uv(multi->loop), &watch->poll, fd) != 0)
-            return -1;
-        watch->poll.data = watch;
-        watch->is_polled = true;
-    }
+        return -1; // libcurl fails all transfers of the multi
     watch->is_idle = false;
+    watch->is_open |= (what & CURL_POLL_IN) != 0;
     claim_watch(watch, easy);
-    watch->wanted = (what & CURL_POLL_IN ? UV_READABLE : 0) |
-                    (what & CURL_POLL_OUT ? UV_WRITABLE : 0);
-    // Too wide a watch waits until an event nobody wants comes; not so for
-    // writable, which would come at once.
-    if ((watch->wanted & ~watch->watched) ||
-        (watch->watched & ~watch->wanted & UV_WRITABLE))
-        update_watch(watch);
-    return 0;
+    return set_wanted(watch, (what & CURL_POLL_IN ? UV_READABLE : 0) |
+                                 (what & CURL_POLL_OUT ? UV_WRITABLE : 0))
+               ? 0
+               : -1;
+}
+
+// Where the number was that of a socket which libcurl closed without a word
+// (is_gone), libcurl may believe that it is still told of what it wanted.
+static bool
+watch_new_socket(struct multi *multi, int fd)
+{
+    const struct multi_sockets *sockets = multi->sockets;
+    struct watch *watch =
+        (size_t)fd < sockets->watches_len ? sockets->watches[fd] : NULL;
+    int wanted = 0;
+
+    if (watch) {
+        wanted = watch->multi == multi ? watch->wanted : 0;
+        close_watch(watch);
+    }
+    watch = new_watch(multi, fd, true);
+    if (!watch || !wanted || set_wanted(watch, wanted))
+        return watch != NULL;
+    close_watch(watch);
+    return false;
 }
 
 static curl_socket_t
@@ -279,7 +356,7 @@ open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
                 address->protocol);
     if (fd < 0)
         return CURL_SOCKET_BAD;
-    if (!new_watch(gate->multi, fd, true)) {
+    if (!watch_new_socket(gate->multi, fd)) {
         (void)close(fd);
         return CURL_SOCKET_BAD;
     }
@@ -319,7 +396,7 @@ on_timer_set(CURLM *curl, long timeout_ms, void *arg)
 }
 
 int
-multi_new(struct loop *loop, struct multi_budget *budget, multi_done_fn *done,
+multi_new(struct loop *loop, struct multi_sockets *sockets, multi_done_fn *done,
           void *arg, struct multi **out_multi)
 {
     struct multi *multi = calloc(1, sizeof(*multi));
@@ -329,7 +406,7 @@ multi_new(struct loop *loop, struct multi_budget *budget, multi_done_fn *done,
     if (!multi)
         return -ENOMEM;
     multi->loop = loop;
-    multi->budget = budget;
+    multi->sockets = sockets;
     multi->done = done;
     multi->arg = arg;
     multi->curl = curl_multi_init();
@@ -359,19 +436,27 @@ out:
 }
 
 void
+multi_sockets_fini(struct multi_sockets *sockets)
+{
+    free(sockets->watches);
+}
+
+void
 multi_free(struct multi **multi)
 {
     if (!*multi)
         return;
     // Closes the connections and so, through close_socket(), their watches.
     (void)curl_multi_cleanup((*multi)->curl);
-    for (size_t i = 0; i < (*multi)->watches_len; i++) {
-        if ((*multi)->watches[i])
-            close_watch((*multi)->watches[i]);
+    for (size_t i = 0; i < (*multi)->sockets->watches_len; i++) {
+        struct watch *watch = find_watch(*multi, (curl_socket_t)i);
+
+        if (watch)
+            close_watch(watch);
     }
     loop_timer_free(&(*multi)->timer);
-    free((*multi)->watches);
     free((*multi)->ended);
+    free((*multi)->waiting);
     free(*multi);
     *multi = NULL;
 }
@@ -392,12 +477,47 @@ multi_prepare(struct multi *multi, CURL *easy, struct multi_gate *gate)
 int
 multi_add(struct multi *multi, CURL *easy)
 {
-    return curl_multi_add_handle(multi->curl, easy) == CURLM_OK ? 0 : -ENOMEM;
+    if (multi->waiting_len == multi->waiting_room) {
+        size_t room = multi->waiting_room ? multi->waiting_room * 2 : 64;
+        CURL **grown = realloc(multi->waiting, room * sizeof(*grown));
+
+        if (!grown)
+            return -ENOMEM;
+        multi->waiting = grown;
+        multi->waiting_room = room;
+    }
+    multi->waiting[multi->waiting_len++] = easy;
+    return 0;
+}
+
+static bool
+has_waiting(const struct multi *multi)
+{
+    return multi->waiting_at < multi->waiting_len;
+}
+
+// The next one to be begun, or NULL.
+static CURL *
+take_waiting(struct multi *multi)
+{
+    CURL *easy = NULL;
+
+    while (!easy && has_waiting(multi))
+        easy = multi->waiting[multi->waiting_at++];
+    if (!has_waiting(multi))
+        multi->waiting_at = multi->waiting_len = 0;
+    return easy;
 }
 
 void
 multi_remove(struct multi *multi, CURL *easy)
 {
+    for (size_t i = multi->waiting_at; i < multi->waiting_len; i++) {
+        if (multi->waiting[i] == easy) {
+            multi->waiting[i] = NULL;
+            return;
+        }
+    }
     for (size_t i = 0; i < multi->ended_len; i++) {
         if (multi->ended[i].easy == easy)
             multi->ended[i].easy = NULL;
@@ -437,7 +557,7 @@ static void
 tell_connections_max(struct multi *multi)
 {
     long max =
-        multi->budget->connections_max - multi->budget->open + multi->open;
+        multi->sockets->connections_max - multi->sockets->open + multi->open;
 
     (void)curl_multi_setopt(multi->curl, CURLMOPT_MAXCONNECTS,
                             max < 1 ? 1L : max);
@@ -468,12 +588,45 @@ report_done(struct multi *multi)
     multi->ended_len = 0;
 }
 
+static void
+begin(struct multi *multi, CURL *easy)
+{
+    if (curl_multi_add_handle(multi->curl, easy) != CURLM_OK &&
+        !add_ended(multi, easy, CURLE_OUT_OF_MEMORY))
+        multi->done(multi->arg, easy, CURLE_OUT_OF_MEMORY);
+}
+
+// libcurl does all that it can for handles that are new in one call: a context
+// of TLS and the first half of its handshake for each, a millisecond or two. So
+// it gets some at a time, while there is time.
+static void
+begin_waiting(struct multi *multi)
+{
+    uint64_t until_ns = uv_hrtime() + UINT64_C(1000000) * BEGIN_MS;
+    int running;
+
+    do {
+        for (int i = 0; i < BEGIN_AT_ONCE && has_waiting(multi); i++) {
+            CURL *easy = take_waiting(multi);
+
+            if (easy)
+                begin(multi, easy);
+        }
+        multi->is_due = false;
+        (void)curl_multi_socket_action(multi->curl, CURL_SOCKET_TIMEOUT, 0,
+                                       &running);
+    } while (has_waiting(multi) && uv_hrtime() < until_ns);
+}
+
 void
 multi_turn(struct multi *multi)
 {
     int running;
 
+    multi->sockets->busy_until_ns = 0;
     tell_connections_max(multi);
+    if (has_waiting(multi))
+        begin_waiting(multi);
     for (int i = 0; i < ROUNDS_A_TURN && multi->is_due; i++) {
         multi->is_due = false;
         (void)curl_multi_socket_action(multi->curl, CURL_SOCKET_TIMEOUT, 0,
@@ -485,5 +638,5 @@ multi_turn(struct multi *multi)
 bool
 multi_is_due(const struct multi *multi)
 {
-    return multi->is_due;
+    return multi->is_due || has_waiting(multi);
 }

@@ -3,11 +3,19 @@
 // libcurl says which sockets to watch and when to be called; libuv does both.
 // A socket stays watched between the transfers of its connection, for libcurl
 // asks to forget it at each end and to watch it again at the next beginning:
-// reused connections cost no epoll_ctl(2). Loop thread only.
+// reused connections cost no epoll_ctl(2). When handling sockets has taken
+// MULTI_TURN_MS the rest of them wait for the next turn, so that thousands of
+// TLS handshakes do not make the program deaf. Loop thread only.
 #ifndef FETCHER_MULTI_H
 #define FETCHER_MULTI_H
 #include <curl/curl.h>
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+// A handshake of TLS takes up to some milliseconds, of which the last may
+// exceed this; a broker believes a worker dead after seconds (limits.h).
+#define MULTI_TURN_MS 100
 
 struct loop;
 struct multi;
@@ -20,18 +28,27 @@ typedef bool multi_connect_fn(void *arg, const struct sockaddr *address);
 // Called by multi_turn() for each finished transfer, already removed.
 typedef void multi_done_fn(void *arg, CURL *easy, CURLcode code);
 
-// What several multis may have open together.
-struct multi_budget {
+struct watch;
+
+// What several multis of one loop have together: the descriptors that they
+// watch, how many may be open, and the time of a turn.
+struct multi_sockets {
     // When a transfer ends while more are open, idle ones included, the one
     // that waits longest ends too: so there are never more than these and as
     // many as transfers run.
     long connections_max;
-    long open; // now
+    long open;              // now
+    struct watch **watches; // by descriptor
+    size_t watches_len;
+    uint64_t busy_until_ns; // of this turn; 0: no socket was handled yet
 };
 
+// All multis that used them must have been freed.
+void multi_sockets_fini(struct multi_sockets *sockets);
+
 // Returns 0 or a negative errno. The caller owns *out_multi; the loop and the
-// budget must outlive it.
-int multi_new(struct loop *loop, struct multi_budget *budget,
+// sockets must outlive it.
+int multi_new(struct loop *loop, struct multi_sockets *sockets,
               multi_done_fn *done, void *arg, struct multi **out_multi);
 
 // All transfers must have been removed.
@@ -48,7 +65,8 @@ struct multi_gate {
 // not outlive the multi nor the gate. Returns 0 or -EINVAL.
 int multi_prepare(struct multi *multi, CURL *easy, struct multi_gate *gate);
 
-// Starts a transfer; not from inside libcurl's callbacks. Returns 0 or -ENOMEM.
+// Has multi_turn() start a transfer, in the order they come. Returns 0 or
+// -ENOMEM.
 int multi_add(struct multi *multi, CURL *easy);
 
 // Takes a transfer out before its end: its connection is closed.

@@ -23,6 +23,7 @@ profile_free(struct profile *profile)
         free(profile->resolve[i]);
     free(profile->resolve);
     multi_free(&profile->multi);
+    multi_sockets_fini(&profile->sockets);
     free(profile);
 }
 
@@ -177,7 +178,7 @@ profiles_put(struct profiles *profiles, uint64_t place,
         return -ENOMEM;
     err = fill(profile, wire);
     if (!err && is_apart(profile))
-        err = profiles->make_multi(profiles->arg, &profile->budget,
+        err = profiles->make_multi(profiles->arg, &profile->sockets,
                                    &profile->multi);
     if (err) {
         profile_free(profile);

@@ -27,14 +27,14 @@ struct profile {
     bool is_insecure, is_compressed;
     bool is_unusable;                  // its proxy is no URL
     uint64_t ip_version, http_version; // 0: any
-    struct multi *multi;        // its own; NULL: connections are everybody's
-    struct multi_budget budget; // ... and what that may have open
-    struct profile *next;       // those with a multi
+    struct multi *multi;          // its own; NULL: connections are everybody's
+    struct multi_sockets sockets; // ... and what that may have open
+    struct profile *next;         // those with a multi
 };
 
-// Makes a multi for a profile, and sets its budget. Returns 0 or a negative
-// errno.
-typedef int profile_multi_fn(void *arg, struct multi_budget *budget,
+// Makes a multi for a profile, and sets its connections_max. Returns 0 or a
+// negative errno.
+typedef int profile_multi_fn(void *arg, struct multi_sockets *sockets,
                              struct multi **out_multi);
 
 struct profiles {

@@ -64,6 +64,7 @@ struct worker_link {
     uint64_t session;
     uint64_t ttl_ms;
     uint64_t heard_ms;
+    uint64_t looked_ms; // for silence
     uint64_t listed_ms; // when the last PONG with a list was sent
     uint64_t dial_ms;   // next pause before a connection
     uint64_t hello_ms;  // next pause before a HELLO
@@ -188,7 +189,13 @@ look_for_silence(void *arg)
 {
     struct worker_link *link = arg;
     uint64_t now_ms = clock_now_ms();
+    bool was_away = now_ms - link->looked_ms > UINT64_C(2) * WATCH_MS;
 
+    link->looked_ms = now_ms;
+    // Where this program itself was away (stopped, or busy) what the broker has
+    // said meanwhile is still to be read.
+    if (was_away)
+        return;
     if (link->state == LINK_LIVE && now_ms - link->heard_ms > link->ttl_ms)
         lose_connection(link, "the broker is silent");
 }

@@ -1,7 +1,6 @@
 """How hosts are treated that ask for a pause, are down, or have a limit."""
 import contextlib
 import json
-import socket
 import subprocess
 import sys
 import time
@@ -11,6 +10,7 @@ import pytest
 
 from harness import (GIVE_UP_S, HERE, OddOrigin, free_port, started_client,
                      urlsum, wait_until)
+from silent_host import silent_port
 
 # What was under way when a host closed may still arrive for so long.
 UNDER_WAY_S = 1
@@ -498,20 +498,6 @@ def test_nine_tenths_at_a_slow_host(four, polite):
         fleet.end()
     print(f"others: {seconds[False]:.2f} s alone, {seconds[True]:.2f} s beside")
     assert seconds[True] <= 1.10 * seconds[False]
-
-
-@contextlib.contextmanager
-def silent_port():
-    """Connections to it are neither made nor refused: its queue is full."""
-    with contextlib.ExitStack() as stack:
-        listener = stack.enter_context(socket.socket())
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(0)
-        for _ in range(2):
-            sock = stack.enter_context(socket.socket())
-            sock.setblocking(False)
-            sock.connect_ex(listener.getsockname())
-        yield listener.getsockname()[1]
 
 
 @pytest.mark.slow

@@ -45,6 +45,24 @@ test_ping(void **state)
     assert_int_equal(scene->messages, 0);
 }
 
+// Longer than a TTL, and than it takes to be away.
+#define TTL_MS 600
+#define AWAY_MS 1300
+
+static void
+test_away(void **state)
+{
+    struct scene *scene = *state;
+
+    expect(scene, WIRE_HELLO);
+    welcome(scene, TTL_MS);
+    wire_put_ping(scene->buf, TTL_MS);
+    answer_buf(scene);
+    (void)usleep(AWAY_MS * 1000); // the loop does not run
+    expect(scene, WIRE_PONG);
+    assert_int_equal(scene->losses, 0);
+}
+
 static void
 expect_vouched(struct scene *scene, size_t from, size_t len)
 {
@@ -195,6 +213,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         CASE(test_hello),
         CASE(test_ping),
+        CASE(test_away),
         CASE(test_vouching),
         CASE(test_messages),
         CASE(test_wrong_direction),
