@@ -81,7 +81,7 @@ tls_use_begin(CURL *easy, struct tls_use *use)
         use_index = SSL_get_ex_new_index(0, NULL, NULL, NULL, on_freed);
     other = SSL_get_ex_data(ssl, use_index);
     // libcurl gives a connection to the next one before it reports the end.
-    if (other && ssl_of(other->easy) == ssl)
+    if ((other && ssl_of(other->easy) == ssl) || SSL_pending(ssl) > 0)
         return false;
     if (!SSL_set_ex_data(ssl, use_index, use))
         return false;

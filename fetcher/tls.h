@@ -23,7 +23,8 @@ struct tls_use {
 bool tls_is_http2(CURL *easy);
 
 // A request is about to be sent over a connection that takes one at a time.
-// False: another one is under way there. True where there is no TLS. The handle
+// False: another one is under way there, or bytes wait in TLS that were sent
+// before it, and so are not its answer. True where there is no TLS. The handle
 // must outlive the use, which ends when libcurl has taken the handle from the
 // connection, when that ends, or by tls_use_end().
 bool tls_use_begin(CURL *easy, struct tls_use *use);

@@ -124,7 +124,7 @@ struct transfer {
     bool is_fresh;         // the handle was told to make a connection for it
     bool is_last;          // ... was told to close its connection after it
     bool is_multiplexed;   // its connection speaks HTTP/2
-    bool is_crowded;       // ... does not, and had another request under way
+    bool is_crowded;       // ... does not, and was another request's too
     struct tls_use use;    // ... of which it is the only one
     bool is_secure;        // its URL is an https one
     uint64_t origin;       // ... and this is the key of its origin

@@ -29,6 +29,14 @@ def server():
         yield odd
 
 
+@pytest.fixture
+def tls_server(nginx):
+    folder = nginx.folder
+    tls = (folder / "server.pem", folder / "server.key", nginx.ca)
+    with ended(harness.OddOrigin(SERVE, tls)) as odd:
+        yield odd
+
+
 class Counts:
     """What a server has counted since."""
 
@@ -89,21 +97,27 @@ def test_says_http2(server):
     assert counts["at the same time"] == 0
 
 
-def test_says_http2_by_tls(nginx):
+def test_says_http2_by_tls(nginx, tls_server):
     """Nor is any other connection to that host."""
-    folder = nginx.folder
-    tls = (folder / "server.pem", folder / "server.key", nginx.ca)
-    with ended(harness.OddOrigin(SERVE, tls)) as server:
-        urls = [server.url(path) for path in
-                ("slow/1", "says-http2/1", *(f"echo/{n}" for n in range(9)))]
-        records = get(urls, "--cacert", nginx.ca, codes=(1,), at_once=2)
-        for record in records.values():
-            if "says-http2" in record["url"]:
-                assert record["outcome"] == "protocol", record
-            else:
-                assert record["outcome"] == "ok", record
-                assert is_own(server, record)
-        assert "at the same time" not in server.stats()
+    urls = [tls_server.url(path) for path in
+            ("slow/1", "says-http2/1", *(f"echo/{n}" for n in range(9)))]
+    records = get(urls, "--cacert", nginx.ca, codes=(1,), at_once=2)
+    for record in records.values():
+        if "says-http2" in record["url"]:
+            assert record["outcome"] == "protocol", record
+        else:
+            assert record["outcome"] == "ok", record
+            assert is_own(tls_server, record)
+    assert "at the same time" not in tls_server.stats()
+
+
+def test_rest_within_tls(nginx, tls_server):
+    urls = [tls_server.url(f"second-record/{number}") for number in range(6)]
+    for record in get(urls, "--cacert", nginx.ca).values():
+        assert record["outcome"] == "ok", record
+        assert record["attempts"] == 1
+        assert is_own(tls_server, record)
+    assert "poison" not in tls_server.stats()
 
 
 def test_reset_before_broken_chunks(server):

@@ -67,6 +67,20 @@ async def meets_another(connection, seconds):
         pass
 
 
+@tree("second-record")
+async def second_record(connection, request, _count, _rest):
+    """By TLS: a body, and in its record another answer. Who reads no more than
+    the body leaves that within TLS, where no look at the socket finds it."""
+    content = request.target.encode()
+    await connection.send(
+        connection.head(200, [("Content-Length", len(content))]))
+    await connection.send(
+        content, connection.head(200, [("Content-Length", 6)]), b"poison")
+    if await connection.read():
+        COUNTS["poison"] += 1
+    raise Cut
+
+
 @tree("says-http2")
 async def says_http2(connection, request, _count, _rest):
     """A first line that is none in HTTP/1.1, and the rest of it later."""
