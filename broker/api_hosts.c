@@ -45,6 +45,7 @@ state_name(enum politeness_state state)
 {
     switch (state) {
     case POLITENESS_OPEN:
+    case POLITENESS_TRIED:
         return "open";
     case POLITENESS_PROBE:
     case POLITENESS_WAIT:
@@ -74,6 +75,7 @@ rank_of(const struct broker *broker, const struct origin *origin)
     case POLITENESS_WAIT:
         return RANK_PARKED;
     case POLITENESS_OPEN:
+    case POLITENESS_TRIED:
         break;
     }
     if (origin->group->line)
@@ -202,6 +204,7 @@ fill(const struct broker *broker, const struct batch *batch,
     }
     out->done = origin->done;
     out->failed = origin->failed;
+    out->failed_ms = origin->failed_ms;
     if (until_ms != UINT64_MAX)
         out->until_ms = until_ms - loop_now_ms(broker->loop);
     if (state == POLITENESS_CLOSED)

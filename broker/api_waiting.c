@@ -55,6 +55,12 @@ api_why_host(const struct broker *broker, const struct origin *origin,
         (void)snprintf(out, API_WHY_MAX,
                        "its host was away: one transfer goes first");
         return;
+    case POLITENESS_TRIED:
+        (void)snprintf(out, API_WHY_MAX,
+                       "nobody has connected to its host yet: %d transfers go "
+                       "first",
+                       POLITENESS_TRIED_MAX);
+        return;
     case POLITENESS_OPEN:
     case POLITENESS_PROBE:
         break;

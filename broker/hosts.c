@@ -93,8 +93,8 @@ hosts_fini(struct broker *broker)
     group_keys_free(&hosts->keys);
 }
 
-static struct origin *
-find_origin(const struct hosts *hosts, uint64_t number)
+struct origin *
+hosts_find(const struct hosts *hosts, uint64_t number)
 {
     struct origin *origin;
 
@@ -129,9 +129,8 @@ origin_new(struct hosts *hosts, uint64_t number)
     return NULL;
 }
 
-// Puts it where its next event is, which may be that it is forgotten.
-static void
-set_due(struct broker *broker, struct origin *origin)
+void
+hosts_set_due(struct broker *broker, struct origin *origin)
 {
     struct heap *heap = &broker->hosts.origins_due;
     uint64_t due_ms;
@@ -149,7 +148,7 @@ struct origin *
 hosts_ref(struct broker *broker, uint64_t number)
 {
     struct hosts *hosts = &broker->hosts;
-    struct origin *origin = find_origin(hosts, number);
+    struct origin *origin = hosts_find(hosts, number);
 
     if (!origin)
         origin = origin_new(hosts, number);
@@ -158,9 +157,10 @@ hosts_ref(struct broker *broker, uint64_t number)
     if (!origin)
         return NULL;
     origin->flows_len++;
-    set_due(broker, origin);
+    hosts_set_due(broker, origin);
     return origin;
 }
+
 // Nobody works at it. What is to be remembered is, while there is room: beyond
 // it an origin that comes back is asked as if for the first time.
 static void
@@ -175,7 +175,7 @@ keep_or_free(struct broker *broker, struct origin *origin)
         return;
     }
     hosts->figures.kept++;
-    set_due(broker, origin);
+    hosts_set_due(broker, origin);
 }
 
 void
@@ -185,9 +185,8 @@ hosts_unref(struct broker *broker, struct origin *origin)
         keep_or_free(broker, origin);
 }
 
-// It counts for the group of that key now; without memory for where it was.
-static void
-regroup(struct broker *broker, struct origin *origin)
+void
+hosts_regroup(struct broker *broker, struct origin *origin)
 {
     struct hosts *hosts = &broker->hosts;
     uint64_t key = group_key(hosts->keys, origin->number, origin->text);
@@ -214,225 +213,48 @@ hosts_name(struct broker *broker, struct origin *origin, const char *text)
         return; // the next page of its jobs brings it again
     free(origin->text);
     origin->text = copy;
-    regroup(broker, origin);
+    hosts_regroup(broker, origin);
 }
 
-// --- Politeness ---
+struct origin *
+hosts_keep(struct broker *broker, uint64_t number, const char *text)
+{
+    struct hosts *hosts = &broker->hosts;
+    struct origin *origin;
+
+    if (hosts->figures.kept >= HOSTS_KEPT_MAX)
+        return NULL;
+    origin = origin_new(hosts, number);
+    if (!origin)
+        return NULL;
+    hosts->figures.kept++;
+    hosts_name(broker, origin, text);
+    return origin;
+}
 
 enum politeness_state
 hosts_state(const struct broker *broker, const struct origin *origin,
             uint64_t *out_until_ms)
 {
-    return politeness_state(&origin->politeness,
+    return politeness_state(&origin->politeness, origin->running,
                             (uint64_t)broker->config->give_up_ms,
                             loop_now_ms(broker->loop), out_until_ms);
-}
-
-static void
-log_change(const struct broker *broker, const struct origin *origin,
-           enum politeness_change change)
-{
-    const struct politeness *politeness = &origin->politeness;
-    uint64_t now_ms = loop_now_ms(broker->loop);
-    char host[ORIGIN_TEXT_MAX * 4];
-
-    (void)log_escape(origin->text, strlen(origin->text), host, sizeof(host));
-    if (change == POLITENESS_SHUT)
-        log_outside(LOG_INFO, "host.closed",
-                    "host=%s status=%" PRIu32 " retry_after=%d for_ms=%" PRIu64
-                    " incident=%" PRIu32,
-                    host, politeness->closed_status, politeness->is_told,
-                    politeness->closed_until_ms - now_ms,
-                    politeness->incidents);
-    else if (change == POLITENESS_PARK)
-        log_outside(LOG_INFO, "host.parked",
-                    "host=%s failures=%" PRIu32 " last=%s for_ms=%" PRIu64,
-                    host, politeness->failures, fail_name(origin->last_fail),
-                    politeness->parked_until_ms - now_ms);
-    else
-        log_outside(LOG_INFO, "host.back", "host=%s", host);
-}
-
-// What waits for it must not fill the memory meanwhile.
-static void
-unload(struct broker *broker, struct origin *origin)
-{
-    struct flow *flow;
-
-    DL_FOREACH2(origin->flows, flow, origin_next)
-    {
-        flow_unload(broker, flow);
-    }
-}
-
-static void
-on_change(struct broker *broker, struct origin *origin,
-          enum politeness_change change)
-{
-    struct hosts_figures *figures = &broker->hosts.figures;
-
-    if (change == POLITENESS_NOTHING)
-        return;
-    if (change == POLITENESS_SHUT) {
-        figures->closed_total++;
-        hosts_note_closing(broker, origin);
-    }
-    if (change == POLITENESS_PARK)
-        figures->parked_total++;
-    if (change == POLITENESS_BACK)
-        origin->is_given_up = false;
-    log_change(broker, origin, change);
-    if (change != POLITENESS_BACK)
-        unload(broker, origin);
-    set_due(broker, origin);
-    place_all(broker, origin);
-}
-
-static void
-note(struct broker *broker, struct origin *origin,
-     const struct politeness_news *news)
-{
-    on_change(broker, origin,
-              politeness_note(&origin->politeness, news,
-                              loop_now_ms(broker->loop), &broker->seed));
-}
-
-// It answered, as far as it was asked.
-static struct politeness_news
-good_news(const struct job *job)
-{
-    return (struct politeness_news){.begun_ms = job->begun_ms,
-                                    .retry_after_s = UINT64_MAX,
-                                    .outcome = FAIL_OK,
-                                    .is_connected = true};
-}
-
-static struct politeness_news
-news_of(const struct job *job, const struct wire_fetched *item,
-        const char *origin_text)
-{
-    const struct wire_facts *facts = &item->facts;
-    struct politeness_news news = good_news(job);
-    bool is_secure = strncmp(origin_text, "https:", 6) == 0;
-
-    news.outcome = item->outcome;
-    news.retry_after_s = facts->retry_after_s;
-    if (facts->http_status != WIRE_UNSET)
-        news.http_status = (int)facts->http_status;
-    news.is_connected = item->outcome == FAIL_OK || news.http_status ||
-                        (facts->connect_us != WIRE_UNSET &&
-                         (!is_secure || facts->tls_us != WIRE_UNSET));
-    return news;
-}
-
-// The origin that a redirect led to: one that is here, or one that must be
-// remembered, because it asked for a pause. NULL: it is neither, or not known.
-static struct origin *
-find_target(struct broker *broker, const struct wire_fetched *item,
-            char out_text[ORIGIN_TEXT_MAX])
-{
-    const struct wire_facts *facts = &item->facts;
-    struct hosts *hosts = &broker->hosts;
-    struct origin *origin;
-    uint64_t number;
-
-    if (!facts->final_url.len ||
-        origin_parse(broker->origin_parser, facts->final_url.at,
-                     facts->final_url.len, &number, out_text) != FAIL_OK)
-        return NULL;
-    origin = find_origin(hosts, number);
-    if (origin || hosts->figures.kept >= HOSTS_KEPT_MAX ||
-        (facts->http_status != 429 && facts->http_status != 503))
-        return origin;
-    origin = origin_new(hosts, number);
-    if (!origin)
-        return NULL;
-    hosts->figures.kept++;
-    hosts_name(broker, origin, out_text);
-    return origin;
-}
-
-static void
-count(struct origin *origin, const struct wire_fetched *item)
-{
-    if (item->outcome == FAIL_OK) {
-        origin->done++;
-        return;
-    }
-    origin->failed++;
-    origin->last_fail = item->outcome;
-    origin->last_status = item->facts.http_status == WIRE_UNSET
-                              ? 0
-                              : (int)item->facts.http_status;
-}
-
-// The batch says where its hosts are, or what connects instead of them: what
-// answered is not the origin's address.
-static bool
-is_led(const struct batch *batch)
-{
-    const struct batch_profile *profile = batch->options.profile;
-
-    return profile && (profile->wire.proxy.at || profile->wire.resolve_len);
-}
-
-void
-hosts_on_fetched(struct broker *broker, const struct job *job,
-                 const struct wire_fetched *item)
-{
-    struct origin *origin = job->flow->origin, *target = origin;
-    const struct wire_facts *facts = &item->facts;
-    struct politeness_news news;
-    char text[ORIGIN_TEXT_MAX];
-
-    count(origin, item);
-    if (facts->redirects != WIRE_UNSET && facts->redirects) {
-        target = find_target(broker, item, text);
-        if (target != origin) { // it answered: with a redirect
-            news = good_news(job);
-            note(broker, origin, &news);
-        }
-    } else if (facts->remote.len && !is_led(job->flow->batch) &&
-               group_keys_learn(broker->hosts.keys, origin->number,
-                                facts->remote.at, facts->remote.len)) {
-        regroup(broker, origin);
-    }
-    if (!target)
-        return;
-    news = news_of(job, item, target->text);
-    note(broker, target, &news);
-}
-
-void
-hosts_on_bytes(struct broker *broker, const struct job *job)
-{
-    const struct politeness *politeness = &job->flow->origin->politeness;
-    const struct politeness_news news = good_news(job);
-
-    if (politeness->is_probed || politeness->failures)
-        note(broker, job->flow->origin, &news);
 }
 
 void
 hosts_restore(struct broker *broker, const struct store_closing *closing,
               int64_t left_ms)
 {
-    struct hosts *hosts = &broker->hosts;
-    struct origin *origin = find_origin(hosts, closing->origin);
+    struct origin *origin = hosts_find(&broker->hosts, closing->origin);
 
-    if (!origin) {
-        if (hosts->figures.kept >= HOSTS_KEPT_MAX)
-            return;
-        origin = origin_new(hosts, closing->origin);
-        if (!origin)
-            return;
-        hosts->figures.kept++;
-        hosts_name(broker, origin, closing->text);
-    }
+    if (!origin)
+        origin = hosts_keep(broker, closing->origin, closing->text);
+    if (!origin)
+        return;
     politeness_restore(&origin->politeness, left_ms, (uint32_t)closing->status,
                        closing->is_told, closing->incidents,
                        loop_now_ms(broker->loop));
-    set_due(broker, origin);
+    hosts_set_due(broker, origin);
     place_all(broker, origin);
 }
 
@@ -455,11 +277,11 @@ hosts_end(struct broker *broker, struct job *job)
     struct origin *origin = job->flow->origin;
 
     origin->running--;
-    if (job->is_probe) {
-        job->is_probe = false;
+    if (job->is_probe)
         politeness_end_probe(&origin->politeness);
-        place_all(broker, origin);
-    }
+    if (job->is_probe || !origin->politeness.is_reached)
+        place_all(broker, origin); // another one may try it
+    job->is_probe = false;
     place_give_slot(broker, origin->group);
 }
 
@@ -525,9 +347,11 @@ fail_queued(struct broker *broker, struct origin *origin)
         char host[ORIGIN_TEXT_MAX * 4];
 
         log_outside(
-            LOG_WARN, "host.given_up", "host=%s failures=%" PRIu32 " last=%s",
+            LOG_WARN, "host.given_up",
+            "host=%s failures=%" PRIu32 " last=%s cost_ms=%" PRIu64,
             log_escape(origin->text, strlen(origin->text), host, sizeof(host)),
-            origin->politeness.failures, fail_name(origin->last_fail));
+            origin->politeness.failures, fail_name(origin->last_fail),
+            origin->failed_ms);
     }
 }
 
@@ -548,7 +372,7 @@ on_due(struct broker *broker, struct origin *origin)
         fail_queued(broker, origin);
     else
         place_all(broker, origin);
-    set_due(broker, origin);
+    hosts_set_due(broker, origin);
 }
 
 static struct origin *

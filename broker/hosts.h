@@ -21,7 +21,9 @@ struct broker;
 struct flow;
 struct group_keys;
 struct job;
+struct session;
 struct wire_fetched;
+struct wire_message;
 
 struct group {
     uint64_t key;
@@ -45,6 +47,7 @@ struct origin {
     // Since it is here: transfers that ended well, or not; how the last one of
     // these did.
     uint64_t done, failed;
+    uint64_t failed_ms; // of a slot, that the latter took
     enum fail last_fail;
     int last_status;
     struct heap_node due; // when its politeness changes, or it is forgotten
@@ -94,6 +97,9 @@ void hosts_end(struct broker *broker, struct job *job);
 void hosts_on_fetched(struct broker *broker, const struct job *job,
                       const struct wire_fetched *item);
 void hosts_on_bytes(struct broker *broker, const struct job *job);
+// CONNECTED of a live session: hosts of its jobs are there.
+void hosts_on_connected(struct broker *broker, const struct session *fetcher,
+                        const struct wire_message *message);
 
 // What the store noted of closed origins comes back before a job is handed out:
 // asked for at the start, before the batches. A closing is noted when it is
@@ -122,5 +128,19 @@ uint64_t hosts_run(struct broker *broker);
 // Walks over all origins: not for every turn.
 void hosts_figures(const struct broker *broker,
                    struct hosts_figures *out_figures);
+
+// --- Between hosts.c and hosts_news.c ---
+
+// The origin of that number, or NULL.
+struct origin *hosts_find(const struct hosts *hosts, uint64_t number);
+// One that nobody works at and of which there is something to remember. NULL:
+// no room for it.
+struct origin *hosts_keep(struct broker *broker, uint64_t number,
+                          const char *text);
+// Puts it where its next event is, which may be that it is forgotten.
+void hosts_set_due(struct broker *broker, struct origin *origin);
+// It counts for the group that its text and address say; without memory for
+// where it was.
+void hosts_regroup(struct broker *broker, struct origin *origin);
 
 #endif

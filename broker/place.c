@@ -152,6 +152,7 @@ right_place(struct broker *broker, struct flow *flow)
         hosts_hurry(broker, origin);
         return FLOW_WAITS;
     case POLITENESS_WAIT:
+    case POLITENESS_TRIED:
     case POLITENESS_CLOSED:
     case POLITENESS_PARKED:
         return FLOW_WAITS;

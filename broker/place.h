@@ -1,8 +1,8 @@
 // place.h - where a flow stands: ready, or waiting for what
 //
 // A flow with a queued job is READY (in its batch's list), or WAITS for its
-// origin, which is closed, parked, or tried by one transfer (in no list: the
-// origin knows its flows), or is BLOCKED by its group, whose slots are all
+// origin, which is closed, parked, or tried by one transfer or two (in no list:
+// the origin knows its flows), or is BLOCKED by its group, whose slots are all
 // taken or whose rate is used up. In a group's line each batch has one place,
 // its leader; other flows of the batch stand behind it. So a free slot wakes
 // one flow of each batch, however many origins share the group. Loop thread

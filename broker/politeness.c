@@ -12,8 +12,8 @@ with_jitter(uint64_t pause_ms, unsigned *seed)
 }
 
 enum politeness_state
-politeness_state(const struct politeness *politeness, uint64_t give_up_ms,
-                 uint64_t now_ms, uint64_t *out_until_ms)
+politeness_state(const struct politeness *politeness, uint64_t running,
+                 uint64_t give_up_ms, uint64_t now_ms, uint64_t *out_until_ms)
 {
     uint64_t since_ms = politeness->parked_since_ms, give_up_at_ms;
 
@@ -34,7 +34,10 @@ politeness_state(const struct politeness *politeness, uint64_t give_up_ms,
         return POLITENESS_PARKED;
     }
     if (!politeness->is_probed)
-        return POLITENESS_OPEN;
+        return politeness->is_reached ||
+                       running + politeness->silences < POLITENESS_TRIED_MAX
+                   ? POLITENESS_OPEN
+                   : POLITENESS_TRIED;
     return politeness->has_probe ? POLITENESS_WAIT : POLITENESS_PROBE;
 }
 
@@ -104,7 +107,11 @@ note_failure(struct politeness *politeness, const struct politeness_news *news,
 {
     if (politeness->failures < UINT32_MAX)
         politeness->failures++;
-    if (politeness->failures < POLITENESS_FAILURES_MAX)
+    if (news->is_silent && politeness->silences < UINT32_MAX)
+        politeness->silences++;
+    if (!politeness->parked_since_ms &&
+        politeness->failures < POLITENESS_FAILURES_MAX &&
+        politeness->silences < POLITENESS_SILENCES_MAX)
         return POLITENESS_NOTHING;
     if (!politeness->parked_since_ms) {
         politeness->parked_since_ms = now_ms;
@@ -127,21 +134,18 @@ static void
 end_parking(struct politeness *politeness)
 {
     politeness->failures = 0;
+    politeness->silences = 0;
     politeness->parked_since_ms = 0;
     politeness->parked_until_ms = 0;
 }
 
-enum politeness_change
-politeness_note(struct politeness *politeness,
-                const struct politeness_news *news, uint64_t now_ms,
-                unsigned *seed)
+// It was there.
+static enum politeness_change
+note_answer(struct politeness *politeness, const struct politeness_news *news,
+            uint64_t now_ms, unsigned *seed)
 {
     bool was_parked = politeness->parked_since_ms != 0;
 
-    if (is_no_connection(news))
-        return note_failure(politeness, news, now_ms, seed);
-    if (!news->is_connected)
-        return POLITENESS_NOTHING;
     end_parking(politeness);
     if (news->http_status == 429 || news->http_status == 503)
         return close_it(politeness, news, now_ms, seed);
@@ -151,6 +155,35 @@ politeness_note(struct politeness *politeness,
         return was_parked ? POLITENESS_BACK : POLITENESS_NOTHING;
     politeness->is_probed = false;
     return POLITENESS_BACK;
+}
+
+enum politeness_change
+politeness_reach(struct politeness *politeness)
+{
+    if (politeness->is_reached)
+        return POLITENESS_NOTHING;
+    politeness->is_reached = true;
+    return POLITENESS_REACHED;
+}
+
+enum politeness_change
+politeness_note(struct politeness *politeness,
+                const struct politeness_news *news, uint64_t now_ms,
+                unsigned *seed)
+{
+    enum politeness_change reached = POLITENESS_NOTHING, change;
+
+    // Whatever it was before: who waited in vain did not find it there.
+    if (news->outcome == FAIL_TIMEOUT)
+        politeness->is_reached = false;
+    else if (news->is_connected)
+        reached = politeness_reach(politeness);
+    if (is_no_connection(news))
+        return note_failure(politeness, news, now_ms, seed);
+    if (!news->is_connected)
+        return POLITENESS_NOTHING;
+    change = note_answer(politeness, news, now_ms, seed);
+    return change == POLITENESS_NOTHING ? reached : change;
 }
 
 // --- One goes first ---

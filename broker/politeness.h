@@ -4,7 +4,9 @@
 // told (Retry-After) or, when it told none, for a minute that doubles with each
 // incident. Parked: nobody could connect to it, several times in a row, so it
 // is only tried now and then; and when that has lasted for long enough it is
-// given up. After either one transfer goes first, alone.
+// given up. After either one transfer goes first, alone. Not reached: nobody
+// has connected to it yet, or the last one who was there waited in vain, so a
+// few try it before the others follow.
 //
 // Pure: time is an argument, in ms of the loop's clock. Whose state it is, and
 // what waits for it, is hosts.h's part.
@@ -24,6 +26,12 @@
 #define POLITENESS_TOLD_MIN_MS 1000
 // Failures to connect in a row that park an origin; pauses between two tries.
 #define POLITENESS_FAILURES_MAX 5
+// ... or so many whose SYNs nobody answered until --connect-timeout was over:
+// each says more than a refusal (four SYNs in 10 s), and costs a slot as long.
+#define POLITENESS_SILENCES_MAX 2
+// Transfers at once that try an origin which is not reached: as many as prove
+// that it is silent, less those that were.
+#define POLITENESS_TRIED_MAX POLITENESS_SILENCES_MAX
 #define POLITENESS_PARKED_FIRST_MS 5000
 #define POLITENESS_PARKED_MAX_MS (UINT64_C(10) * 60 * 1000)
 // A pause that is ours to choose is longer by up to a tenth, so that not
@@ -40,6 +48,7 @@ struct politeness {
     uint32_t incidents;       // without Retry-After, that are not forgiven
     // Parked.
     uint32_t failures;        // to connect, in a row
+    uint32_t silences;        // of these, without any answer
     uint64_t parked_since_ms; // 0: not
     uint64_t parked_ms;       // when the present pause began
     uint64_t parked_until_ms; // when it ends
@@ -47,22 +56,26 @@ struct politeness {
     // One transfer goes first.
     bool is_probed;
     bool has_probe; // it is under way
+    // Somebody connected to it, and since then nobody waited in vain.
+    bool is_reached;
 };
 
 enum politeness_state {
     POLITENESS_OPEN,     // ask it
     POLITENESS_PROBE,    // ask it once
     POLITENESS_WAIT,     // that is under way: its outcome says more
+    POLITENESS_TRIED,    // not reached, and as many as may try it do
     POLITENESS_CLOSED,   // not before *out_until_ms
     POLITENESS_PARKED,   // not before *out_until_ms
     POLITENESS_GIVEN_UP, // its URLs fail, until *out_until_ms
 };
 
-// How it is now. give_up_ms: how long it may be parked, 0: for ever.
-// *out_until_ms: when that changes by itself; UINT64_MAX: not.
+// How it is now, with so many transfers that run. give_up_ms: how long it may
+// be parked, 0: for ever. *out_until_ms: when that changes by itself;
+// UINT64_MAX: not.
 enum politeness_state politeness_state(const struct politeness *politeness,
-                                       uint64_t give_up_ms, uint64_t now_ms,
-                                       uint64_t *out_until_ms);
+                                       uint64_t running, uint64_t give_up_ms,
+                                       uint64_t now_ms, uint64_t *out_until_ms);
 
 // A transfer that was begun at begun_ms has an answer, or none.
 struct politeness_news {
@@ -71,6 +84,7 @@ struct politeness_news {
     uint64_t retry_after_s; // UINT64_MAX: not told
     enum fail outcome;
     bool is_connected; // and secured, where that is wanted
+    bool is_silent;    // timeout while it was to be connected
 };
 
 enum politeness_change {
@@ -78,12 +92,16 @@ enum politeness_change {
     POLITENESS_SHUT,    // closed, or for longer than before
     POLITENESS_PARK,    // parked (again)
     POLITENESS_BACK,    // is there again: neither parked nor probed
+    POLITENESS_REACHED, // is there: not only a few may try it
 };
 
 // Takes the news in. seed: of the jitter.
 enum politeness_change politeness_note(struct politeness *politeness,
                                        const struct politeness_news *news,
                                        uint64_t now_ms, unsigned *seed);
+
+// A connection to it was made. Returns REACHED or NOTHING.
+enum politeness_change politeness_reach(struct politeness *politeness);
 
 // A transfer begins; true: it is the one that goes first. It ends, with or
 // without news, by politeness_end_probe().

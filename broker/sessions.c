@@ -317,6 +317,11 @@ dispatch(struct broker *broker, struct session *session,
             break;
         lease_on_pause(broker, session, message);
         return;
+    case WIRE_CONNECTED:
+        if (!is_fetcher)
+            break;
+        hosts_on_connected(broker, session, message);
+        return;
     case WIRE_DIGESTS:
         if (is_fetcher)
             break;

@@ -174,6 +174,7 @@ is_shut(struct broker *broker, struct job *job)
     case POLITENESS_OPEN:
     case POLITENESS_PROBE:
     case POLITENESS_WAIT:
+    case POLITENESS_TRIED:
         return false;
     case POLITENESS_CLOSED:
     case POLITENESS_PARKED:

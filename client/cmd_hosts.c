@@ -54,7 +54,8 @@ const struct conf_program cmd_hosts_program = {
            "connect) come first, then those whose limit is reached, then the "
            "others. WAITING URLs are in the broker's memory; a '+' says that "
            "there are more in its store. OK and FAILED are transfers since the "
-           "broker has the host in memory. With a BATCH, which must not be "
+           "broker has the host in memory, LOST s the seconds that the latter "
+           "took of a slot, all together. With a BATCH, which must not be "
            "finished, only its hosts and what waits of it.\n\n"
            "Exit codes: 0; 2 usage, or no such batch; 3 no broker.",
     .tables = tables,
@@ -77,6 +78,7 @@ put_json(const Urlsum__V1__Host *host, struct text *out)
     json_u64(&json, "retrying", host->retrying);
     json_u64(&json, "ok", host->done);
     json_u64(&json, "failed", host->failed);
+    json_u64(&json, "failed_ms", host->failed_ms);
     if (host->until_ms)
         json_u64(&json, "until_ms", host->until_ms);
     if (host->status)
@@ -96,10 +98,10 @@ put_row(const Urlsum__V1__Host *host, struct text *out)
 {
     text_printf(out,
                 "%-8s  %7" PRIu64 "  %8" PRIu64 "%c  %8" PRIu64 "  %8" PRIu64
-                "  %8" PRIu64 "  ",
+                "  %8" PRIu64 "  %8" PRIu64 "  ",
                 host->state, host->running, host->waiting,
                 host->more ? '+' : ' ', host->retrying, host->done,
-                host->failed);
+                host->failed, (host->failed_ms + 999) / 1000);
     text_printable(out, host->origin, strlen(host->origin), SHOWN_BYTES_MAX);
     if (host->why[0]) {
         text_puts(out, "  ");
@@ -119,8 +121,9 @@ put_page(struct hosts *hosts, const Urlsum__V1__Hosts *page, bool is_first)
                     " parked, %" PRIu64 " given up\n",
                     page->in_memory, page->closed, page->parked,
                     page->given_up);
-        text_printf(out, "%-8s  %7s  %8s   %8s  %8s  %8s  %s\n", "STATE",
-                    "RUNNING", "WAITING", "RETRYING", "OK", "FAILED", "HOST");
+        text_printf(out, "%-8s  %7s  %8s   %8s  %8s  %8s  %8s  %s\n", "STATE",
+                    "RUNNING", "WAITING", "RETRYING", "OK", "FAILED", "LOST s",
+                    "HOST");
     }
     for (size_t i = 0; i < page->n_hosts; i++) {
         if (hosts->is_json)

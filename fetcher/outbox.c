@@ -35,6 +35,9 @@ struct outbox {
     // Suites not sent yet: they leave before any body.
     struct wire_suite suites[WIRE_ENTRIES_MAX];
     size_t suites_len;
+    // Connections that were made, not told yet.
+    struct wire_vouched connected[WIRE_ENTRIES_MAX];
+    size_t connected_len;
     // Whole bodies not sent yet; wholes[i] belongs to segments[i].
     struct wire_segment segments[WIRE_ENTRIES_MAX];
     struct whole wholes[WIRE_ENTRIES_MAX];
@@ -94,6 +97,7 @@ outbox_reset(struct outbox *outbox)
     drop_fetched(outbox);
     drop_wholes(outbox);
     outbox->suites_len = 0;
+    outbox->connected_len = 0;
 }
 
 // Sends what is in buf. body may be NULL.
@@ -147,6 +151,31 @@ outbox_add_suite(struct outbox *outbox, const struct wire_suite *item)
     return err;
 }
 
+static int
+flush_connected(struct outbox *outbox)
+{
+    size_t len = outbox->connected_len;
+
+    if (!len)
+        return 0;
+    outbox->connected_len = 0;
+    wire_put_connected(outbox->buf, outbox->connected, len);
+    return send_buf(outbox, NULL);
+}
+
+int
+outbox_add_connected(struct outbox *outbox, uint64_t job, uint32_t attempt)
+{
+    int err = 0;
+
+    if (outbox->connected_len == WIRE_ENTRIES_MAX)
+        err = flush_connected(outbox);
+    if (!err)
+        outbox->connected[outbox->connected_len++] =
+            (struct wire_vouched){.job = job, .attempt = attempt};
+    return err;
+}
+
 // What must be there before a body.
 static int
 flush_heads(struct outbox *outbox)
@@ -186,8 +215,10 @@ flush_wholes(struct outbox *outbox)
 int
 outbox_flush(struct outbox *outbox)
 {
-    int err = flush_heads(outbox);
+    int err = flush_connected(outbox);
 
+    if (!err)
+        err = flush_heads(outbox);
     return err ? err : flush_wholes(outbox);
 }
 

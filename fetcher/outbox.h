@@ -40,6 +40,9 @@ int outbox_add_fetched(struct outbox *outbox, const struct wire_fetched *item);
 // anything of the body. Their names are static.
 int outbox_add_suite(struct outbox *outbox, const struct wire_suite *item);
 
+// Adds that a connection to the host of an attempt's URL was made.
+int outbox_add_connected(struct outbox *outbox, uint64_t job, uint32_t attempt);
+
 // Adds a whole body of at most OUTBOX_WHOLE_MAX bytes and takes data, which was
 // made by malloc() (NULL for an empty body).
 int outbox_take_whole(struct outbox *outbox, uint64_t job, uint32_t attempt,

@@ -3,6 +3,7 @@
 #include "common/log.h"
 #include "fetcher/apart.h"
 #include "fetcher/convoy.h"
+#include "fetcher/outbox.h"
 #include "fetcher/profile.h"
 #include "fetcher/receive.h"
 #include "fetcher/tls.h"
@@ -13,6 +14,20 @@
 #include <inttypes.h>
 #include <stddef.h>
 #include <strings.h>
+
+// The broker wants to know that the host of the job's URL is there.
+static int
+tell_connected(const struct transfer *transfer)
+{
+    long connects = 0;
+
+    if (transfer->requests != 1)
+        return 0;
+    (void)curl_easy_getinfo(transfer->easy, CURLINFO_NUM_CONNECTS, &connects);
+    return connects ? outbox_add_connected(transfer->env->sink->outbox,
+                                           transfer->job, transfer->attempt)
+                    : 0;
+}
 
 // libcurl is about to send the request, over a new connection or one that is
 // open. By HTTP/1.1 it has that to itself: libcurl (7.88) does not see to it
@@ -25,7 +40,10 @@ on_request(void *arg, char *address, char *local_address, int port,
 
     (void)address, (void)local_address, (void)port, (void)local_port;
     transfer->error[0] = '\0'; // of a connection that was tried in vain
+    transfer->is_connected = true;
     transfer->is_multiplexed = false;
+    if (tell_connected(transfer) != 0)
+        return CURL_PREREQFUNC_ABORT;
     if (!transfer->is_secure)
         return CURL_PREREQFUNC_OK;
     transfer->is_multiplexed = tls_is_http2(transfer->easy);

@@ -231,6 +231,7 @@ transfer_ask(struct transfer *transfer, const char *url)
     lookup_reset(&transfer->lookup, transfer->requests == 1);
     transfer->refusal = NULL;
     transfer->is_connecting = false;
+    transfer->is_connected = false;
     tell_time_left(transfer);
     if (url && sharing_tell_origin(transfer, url) != 0)
         return -ENOMEM;

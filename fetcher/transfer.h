@@ -134,6 +134,7 @@ struct transfer {
     bool is_proxied;       // its connections are those of the operator's proxy
     const char *refusal;   // why an address was refused, and no other was tried
     bool is_connecting;    // to an address that was not
+    bool is_connected;     // and the request was, or is being, sent
     enum fail stopped;     // why we ended it; FAIL_OK: we did not
     const char *why;       // ... for people; static; NULL: see error
     CURLcode code;         // libcurl's verdict, once finished

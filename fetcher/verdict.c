@@ -261,5 +261,7 @@ verdict_of(struct transfer *transfer, struct wire_fetched *out_fetched)
     facts->first_byte_us = time_fact(transfer, transfer->times.first_byte_us);
     facts->total_us = time_fact(transfer, transfer->times.total_us);
     add_fields(transfer, facts);
-    facts->remote = remote_fact(transfer);
+    // Who waited for a connection was with nobody: the broker goes by that.
+    if (out_fetched->outcome != FAIL_TIMEOUT || transfer->is_connected)
+        facts->remote = remote_fact(transfer);
 }

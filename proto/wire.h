@@ -37,7 +37,8 @@
     X(13, ERROR, "F>B H>B B>F B>H")                                            \
     X(14, SUITE, "F>B")                                                        \
     X(15, PROFILE, "B>F")                                                      \
-    X(16, PAUSE, "F>B")
+    X(16, PAUSE, "F>B")                                                        \
+    X(17, CONNECTED, "F>B")
 
 enum wire_kind {
 #define X(number, symbol, directions) WIRE_##symbol = (number),
@@ -349,6 +350,10 @@ struct wire_message {
             const struct wire_vouched *items; // jobs that wait meanwhile
             size_t len;
         } pause;
+        struct {
+            const struct wire_vouched *items;
+            size_t len;
+        } connected;
         uint64_t bye_is_final; // 0: no new work, please; 1: gone now
         struct {
             enum wire_error code;
@@ -418,6 +423,8 @@ void wire_put_profile(struct wire_buf *buf, uint64_t place,
                       const struct wire_profile *profile);
 void wire_put_pause(struct wire_buf *buf, enum wire_pause reason,
                     const struct wire_vouched *items, size_t len);
+void wire_put_connected(struct wire_buf *buf, const struct wire_vouched *items,
+                        size_t len);
 void wire_put_bye(struct wire_buf *buf, bool is_final);
 void wire_put_error(struct wire_buf *buf, enum wire_error code,
                     const char *text);

@@ -111,12 +111,12 @@ read_ping(struct wire_decoder *decoder, const msgpack_object *at,
                                        "PING: ttl_ms out of range");
 }
 
-// Names of jobs, as PONG and PAUSE have them.
+// Names of jobs, as PONG, PAUSE and CONNECTED have them.
 static struct list
 read_vouched(struct wire_decoder *decoder, const msgpack_object *at,
-             const char *no_list, const char *no_entry)
+             size_t least, const char *no_list, const char *no_entry)
 {
-    struct list list = read_list(decoder, at, 0, WIRE_ENTRIES_MAX, no_list);
+    struct list list = read_list(decoder, at, least, WIRE_ENTRIES_MAX, no_list);
 
     for (size_t i = 0; i < list.len; i++) {
         const msgpack_object *fields =
@@ -137,7 +137,7 @@ read_pong(struct wire_decoder *decoder, const msgpack_object *at,
     message->pong.load =
         read_number(decoder, &at[0], 0, UINT32_MAX, "PONG: load out of range");
     message->pong.len =
-        read_vouched(decoder, &at[1], "PONG: no array, or too many entries",
+        read_vouched(decoder, &at[1], 0, "PONG: no array, or too many entries",
                      "PONG: an entry's shape")
             .len;
     message->pong.items = decoder->vouched;
@@ -150,10 +150,22 @@ read_pause(struct wire_decoder *decoder, const msgpack_object *at,
     message->pause.reason = (enum wire_pause)read_number(
         decoder, &at[0], 0, WIRE_PAUSE_COUNT - 1, "PAUSE: unknown reason");
     message->pause.len =
-        read_vouched(decoder, &at[1], "PAUSE: no array, or too many entries",
+        read_vouched(decoder, &at[1], 0, "PAUSE: no array, or too many entries",
                      "PAUSE: an entry's shape")
             .len;
     message->pause.items = decoder->vouched;
+}
+
+static void
+read_connected(struct wire_decoder *decoder, const msgpack_object *at,
+               struct wire_message *message)
+{
+    message->connected.len =
+        read_vouched(decoder, &at[0], 1,
+                     "CONNECTED: too few or too many entries",
+                     "CONNECTED: an entry's shape")
+            .len;
+    message->connected.items = decoder->vouched;
 }
 
 static void
@@ -508,6 +520,7 @@ static const struct {
     [WIRE_SUITE] = {1, read_suite},
     [WIRE_PROFILE] = {2, wire_read_profile},
     [WIRE_PAUSE] = {2, read_pause},
+    [WIRE_CONNECTED] = {1, read_connected},
 };
 
 static void

@@ -199,6 +199,15 @@ wire_put_pause(struct wire_buf *buf, enum wire_pause reason,
     put_vouched(buf, items, len);
 }
 
+void
+wire_put_connected(struct wire_buf *buf, const struct wire_vouched *items,
+                   size_t len)
+{
+    assert(len >= 1 && len <= WIRE_ENTRIES_MAX);
+    begin(buf, WIRE_CONNECTED, 1);
+    put_vouched(buf, items, len);
+}
+
 static void
 put_request(struct wire_buf *buf, const struct wire_request *request)
 {

@@ -321,6 +321,7 @@ dispatch(struct worker_link *link, const struct wire_message *message,
     case WIRE_DIGESTS:
     case WIRE_SUITE:
     case WIRE_PAUSE:
+    case WIRE_CONNECTED:
     case WIRE_KIND_COUNT:
         log_warn("link.bad_frame", "worker=%s kind=%s why=\"not for a worker\"",
                  link->label, wire_kind_name(message->kind));

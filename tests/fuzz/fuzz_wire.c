@@ -71,6 +71,10 @@ encode(const struct wire_message *message, struct wire_buf *to)
     case WIRE_PROFILE:
         wire_put_profile(to, message->profile.place, message->profile.profile);
         return;
+    case WIRE_CONNECTED:
+        wire_put_connected(to, message->connected.items,
+                           message->connected.len);
+        return;
     case WIRE_PAUSE:
         wire_put_pause(to, message->pause.reason, message->pause.items,
                        message->pause.len);

@@ -30,6 +30,7 @@ struct world {
     struct broker_config config;
     void *zmq;              // NULL: no worker endpoints
     uint64_t last_instance; // of a peer
+    bool has_new_hosts;     // hosts are not known to be there from the start
 };
 
 static inline struct world *
@@ -221,6 +222,17 @@ world_check(const struct world *world)
     }
 }
 
+static inline void
+world_reach_hosts(struct world *world)
+{
+    struct origin *origin, *next;
+
+    HASH_ITER(hh, world->broker.hosts.origins, origin, next)
+    {
+        (void)politeness_reach(&origin->politeness);
+    }
+}
+
 // What the broker does at the end of each turn of its loop.
 static inline void
 world_turn(struct world *world)
@@ -229,6 +241,8 @@ world_turn(struct world *world)
 
     (void)schedule_run_retries(broker);
     (void)hosts_run(broker);
+    if (!world->has_new_hosts)
+        world_reach_hosts(world);
     schedule_run(broker);
     batches_refill(broker);
     api_flush(broker->api);

@@ -108,6 +108,89 @@ test_closed_for_all_batches(void **state)
     scene_free(scene);
 }
 
+static void
+say_connected(struct scene *scene, const struct job *job, uint32_t attempt)
+{
+    const struct wire_vouched item = {job->id, attempt};
+    const struct wire_message message = {.kind = WIRE_CONNECTED,
+                                         .connected = {&item, 1}};
+
+    hosts_on_connected(scene->broker, scene->fetcher.session, &message);
+    world_settle(scene->world);
+}
+
+// Two try a host that nobody knows; a connection, or the first bytes, are all
+// that the others wait for.
+static void
+test_two_go_first(void **state)
+{
+    struct scene *scene = scene_new(8, 100);
+    struct batch *batch = world_add_batch(scene->world, "a", "sha512", NULL);
+    struct origin *origins[3];
+
+    (void)state;
+    scene->world->has_new_hosts = true;
+    world_append(scene->world, batch, 90, 3);
+    world_settle(scene->world);
+    assert_int_equal(scene->fetcher.session->jobs_len, 6);
+    for (uint64_t i = 0; i < 3; i++) {
+        origins[i] = origin_at(scene, i);
+        assert_int_equal(origins[i]->running, 2);
+    }
+    // Of an attempt before this one it says nothing.
+    say_connected(scene, scene->fetcher.session->jobs,
+                  scene->fetcher.session->jobs->attempt - 1);
+    assert_int_equal(scene->fetcher.session->jobs_len, 6);
+    say_connected(scene, scene->fetcher.session->jobs,
+                  scene->fetcher.session->jobs->attempt);
+    assert_int_equal(scene->fetcher.session->jobs_len, 12);
+    assert_int_equal(scene->fetcher.session->jobs->flow->origin->running, 8);
+    for (int i = 0; i < 3; i++) {
+        struct job *job;
+
+        DL_FOREACH2(scene->fetcher.session->jobs, job, fetcher_next)
+        {
+            if (job->flow->origin == origins[i])
+                break;
+        }
+        hosts_on_bytes(scene->broker, job);
+    }
+    world_settle(scene->world);
+    assert_int_equal(scene->fetcher.session->jobs_len, 24);
+    assert_int_equal(drain(scene), 90);
+    scene_free(scene);
+}
+
+// Who ends without having found it makes room for another one who tries.
+static void
+test_two_at_a_time(void **state)
+{
+    struct scene *scene = scene_new(8, 100);
+    struct batch *batch = world_add_batch(scene->world, "a", "sha512", NULL);
+    struct origin *origin;
+
+    (void)state;
+    scene->world->has_new_hosts = true;
+    world_append(scene->world, batch, 30, 1);
+    world_settle(scene->world);
+    origin = origin_at(scene, 0);
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(origin->running, 2);
+        end_one(scene, FAIL_CONNECT, 0, UINT64_MAX);
+        assert_int_equal(origin->running, 1);
+        world_settle(scene->world);
+    }
+    assert_int_equal(origin->failed, 4);
+    assert_int_equal(origin->politeness.failures, 4);
+    // The fifth parks it.
+    end_one(scene, FAIL_CONNECT, 0, UINT64_MAX);
+    world_settle(scene->world);
+    assert_int_equal(origin->running, 1);
+    batch_cancel(scene->broker, batch);
+    world_settle(scene->world);
+    scene_free(scene);
+}
+
 // The probe's worker is lost: another one goes.
 static void
 test_probe_is_lost(void **state)
@@ -428,6 +511,8 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_closed_for_all_batches),
+        cmocka_unit_test(test_two_go_first),
+        cmocka_unit_test(test_two_at_a_time),
         cmocka_unit_test(test_probe_is_lost),
         cmocka_unit_test(test_given_up),
         cmocka_unit_test(test_waiting_is_unloaded),

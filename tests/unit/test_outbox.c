@@ -37,6 +37,7 @@ struct fixture {
     struct seen seen[JOBS_MAX];
     size_t messages, bodies;
     int answer; // of the next sends
+    uint64_t connected;
 };
 
 static unsigned
@@ -154,6 +155,43 @@ tear_down(void **state)
     wire_decoder_free(&f->decoder);
     free(f);
     return 0;
+}
+
+static int
+count_connected(void *arg, const struct wire_buf *buf, zmq_msg_t *body)
+{
+    struct fixture *f = arg;
+    struct wire_message message;
+
+    assert_null(body);
+    assert_int_equal(wire_decode(f->decoder, wire_buf_data(buf),
+                                 wire_buf_len(buf), &message),
+                     0);
+    assert_int_equal(message.kind, WIRE_CONNECTED);
+    for (size_t i = 0; i < message.connected.len; i++)
+        assert_int_equal(message.connected.items[i].job, f->connected++);
+    return 0;
+}
+
+// Together, at the latest at the turn's end, or when there are many.
+static void
+connections_are_told(void **state)
+{
+    struct fixture *f = *state;
+    struct outbox *outbox = NULL;
+
+    assert_int_equal(outbox_new(count_connected, f, &outbox), 0);
+    for (uint64_t i = 0; i < WIRE_ENTRIES_MAX + 3; i++)
+        assert_int_equal(outbox_add_connected(outbox, i, 1), 0);
+    assert_int_equal(f->connected, WIRE_ENTRIES_MAX);
+    assert_int_equal(outbox_flush(outbox), 0);
+    assert_int_equal(f->connected, WIRE_ENTRIES_MAX + 3);
+    assert_int_equal(outbox_flush(outbox), 0); // nothing more
+    assert_int_equal(outbox_add_connected(outbox, 7, 1), 0);
+    outbox_reset(outbox); // it was of a session that is gone
+    assert_int_equal(outbox_flush(outbox), 0);
+    assert_int_equal(f->connected, WIRE_ENTRIES_MAX + 3);
+    outbox_free(&outbox);
 }
 
 // Writes a body in deliveries of step bytes and ends it. Returns its sum.
@@ -433,6 +471,8 @@ main(void)
         cmocka_unit_test_setup_teardown(dropped_bytes_return_their_credit,
                                         set_up, tear_down),
         cmocka_unit_test_setup_teardown(suites_come_before_bodies, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(connections_are_told, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(bodies_begin_anew, set_up, tear_down),
         cmocka_unit_test_setup_teardown(failures_need_no_body, set_up,

@@ -50,7 +50,7 @@ state_at(const struct politeness *politeness, uint64_t now_ms)
 {
     uint64_t until_ms;
     enum politeness_state at =
-        politeness_state(politeness, GIVE_UP, now_ms, &until_ms);
+        politeness_state(politeness, 0, GIVE_UP, now_ms, &until_ms);
 
     // What changes by itself changes later, and to something else.
     assert_true(until_ms > now_ms);
@@ -180,7 +180,7 @@ test_what_closes_nothing(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof(statuses) / sizeof(*statuses); i++) {
-        struct politeness it = {0};
+        struct politeness it = {.is_reached = true};
 
         assert_int_equal(answer(&it, statuses[i], 30, START, START),
                          POLITENESS_NOTHING);
@@ -249,6 +249,120 @@ test_five_failures_park(void **state)
     (void)fail_with(&it, FAIL_TLS, true, until_ms, until_ms + 5);
     politeness_end_probe(&it);
     assert_int_equal(state_at(&it, until_ms + 5), POLITENESS_GIVEN_UP);
+}
+
+// --- Reached ---
+
+static enum politeness_change
+stay_silent(struct politeness *it, uint64_t begun_ms, uint64_t now_ms)
+{
+    const struct politeness_news news = {.begun_ms = begun_ms,
+                                         .retry_after_s = NONE,
+                                         .outcome = FAIL_TIMEOUT,
+                                         .is_silent = true};
+
+    return politeness_note(it, &news, now_ms, &seed);
+}
+
+// How it is with so many transfers.
+static enum politeness_state
+state_with(const struct politeness *it, uint64_t running)
+{
+    uint64_t until_ms;
+
+    return politeness_state(it, running, GIVE_UP, START, &until_ms);
+}
+
+static void
+test_a_few_try_it(void **state)
+{
+    struct politeness it = {0};
+
+    (void)state;
+    assert_int_equal(state_with(&it, 0), POLITENESS_OPEN);
+    assert_int_equal(state_with(&it, 1), POLITENESS_OPEN);
+    assert_int_equal(state_with(&it, 2), POLITENESS_TRIED);
+    // Whoever is refused has not found it there either.
+    (void)fail_with(&it, FAIL_CONNECT, false, START, START);
+    assert_int_equal(state_with(&it, 2), POLITENESS_TRIED);
+    assert_int_equal(politeness_reach(&it), POLITENESS_REACHED);
+    assert_int_equal(politeness_reach(&it), POLITENESS_NOTHING);
+    assert_int_equal(state_with(&it, 1000), POLITENESS_OPEN);
+    // An answer says as much.
+    it = (struct politeness){0};
+    assert_int_equal(answer(&it, 404, NONE, START, START), POLITENESS_REACHED);
+    assert_int_equal(answer(&it, 404, NONE, START, START), POLITENESS_NOTHING);
+    assert_int_equal(state_with(&it, 2), POLITENESS_OPEN);
+    // It was there, and somebody waits in vain: a few try again.
+    assert_int_equal(fail_with(&it, FAIL_TIMEOUT, true, START, START),
+                     POLITENESS_NOTHING);
+    assert_int_equal(state_with(&it, 2), POLITENESS_TRIED);
+    assert_int_equal(answer(&it, 200, NONE, START, START), POLITENESS_REACHED);
+    // One that refuses or has a bad certificate is there: all may try.
+    (void)fail_with(&it, FAIL_CONNECT, false, START, START);
+    assert_int_equal(state_with(&it, 2), POLITENESS_OPEN);
+}
+
+static void
+test_two_silences_park(void **state)
+{
+    struct politeness it = {0};
+
+    (void)state;
+    assert_int_equal(stay_silent(&it, START, START + 1), POLITENESS_NOTHING);
+    // No third one begins while the second one waits.
+    assert_int_equal(state_with(&it, 0), POLITENESS_OPEN);
+    assert_int_equal(state_with(&it, 1), POLITENESS_TRIED);
+    assert_int_equal(stay_silent(&it, START, START + 2), POLITENESS_PARK);
+    // Of the same wave: the pause is not longer for it.
+    assert_int_equal(stay_silent(&it, START, START + 3), POLITENESS_NOTHING);
+    // An answer in between: they are not in a row.
+    it = (struct politeness){0};
+    (void)stay_silent(&it, START, START);
+    (void)answer(&it, 200, NONE, START, START);
+    assert_int_equal(stay_silent(&it, START, START), POLITENESS_NOTHING);
+    // A probe that is refused parks it again.
+    assert_int_equal(stay_silent(&it, START, START), POLITENESS_PARK);
+    assert_int_equal(fail_with(&it, FAIL_CONNECT, false, it.parked_until_ms,
+                               it.parked_until_ms),
+                     POLITENESS_PARK);
+}
+
+// What a host that never answers costs until it is given up, in slots times
+// time, with the defaults: 10 s to connect, 60 s to be given up.
+static void
+test_silent_host_is_cheap(void **state)
+{
+    const uint64_t connect_ms = 10 * SECOND, give_up_ms = MINUTE;
+    struct politeness it = {0};
+    uint64_t now_ms = START, cost_ms = 0, until_ms;
+    enum politeness_state at;
+
+    (void)state;
+    for (;;) {
+        uint64_t running = 0;
+
+        while (running < 8 &&
+               ((at = politeness_state(&it, running, give_up_ms, now_ms,
+                                       &until_ms)) == POLITENESS_OPEN ||
+                at == POLITENESS_PROBE)) {
+            (void)politeness_begin(&it);
+            running++;
+        }
+        if (at == POLITENESS_GIVEN_UP)
+            break;
+        if (!running) { // parked
+            now_ms = until_ms;
+            continue;
+        }
+        cost_ms += running * connect_ms;
+        now_ms += connect_ms;
+        while (running--)
+            (void)stay_silent(&it, now_ms - connect_ms, now_ms);
+        politeness_end_probe(&it);
+    }
+    assert_in_range(cost_ms, 20 * SECOND, 59 * SECOND);
+    assert_true(now_ms - START >= connect_ms + give_up_ms);
 }
 
 static void
@@ -329,7 +443,7 @@ test_never_given_up(void **state)
         (void)politeness_begin(&it);
         (void)fail_with(&it, FAIL_CONNECT, false, now_ms, now_ms + 1);
         politeness_end_probe(&it);
-        assert_int_equal(politeness_state(&it, 0, now_ms + 1, &until_ms),
+        assert_int_equal(politeness_state(&it, 0, 0, now_ms + 1, &until_ms),
                          POLITENESS_PARKED);
         assert_true(until_ms - now_ms <= 11 * MINUTE + 1);
         now_ms = until_ms;
@@ -423,6 +537,9 @@ main(void)
         cmocka_unit_test(test_what_closes_nothing),
         cmocka_unit_test(test_old_success_opens_nothing),
         cmocka_unit_test(test_five_failures_park),
+        cmocka_unit_test(test_a_few_try_it),
+        cmocka_unit_test(test_two_silences_park),
+        cmocka_unit_test(test_silent_host_is_cheap),
         cmocka_unit_test(test_one_success_ends_it),
         cmocka_unit_test(test_failures_in_a_row_only),
         cmocka_unit_test(test_what_parks_nothing),

@@ -494,7 +494,8 @@ test_examples(void **state)
     for (at = strchr(at, '\n') + 1; *at != '`'; at = strchr(at, '\n') + 1) {
         struct wire_message message;
         unsigned char frame[256];
-        size_t len = read_hex(at + 8, frame, sizeof(frame));
+        const char *hex = at + strcspn(at, " ");
+        size_t len = read_hex(hex + strspn(hex, " "), frame, sizeof(frame));
         const char *name;
 
         if (wire_decode(decoder, frame, len, &message))

@@ -185,6 +185,21 @@ test_pong(void **state)
 }
 
 static void
+test_connected(void **state)
+{
+    const struct wire_vouched items[] = {{UINT64_MAX, UINT32_MAX}, {0, 1}};
+    struct wire_message message;
+
+    (void)state;
+    wire_put_connected(buf, items, 2);
+    message = come_back(WIRE_CONNECTED);
+    assert_int_equal(message.connected.len, 2);
+    assert_true(message.connected.items[0].job == UINT64_MAX);
+    assert_int_equal(message.connected.items[0].attempt, UINT32_MAX);
+    assert_int_equal(message.connected.items[1].attempt, 1);
+}
+
+static void
 test_pause(void **state)
 {
     const struct wire_vouched items[] = {{UINT64_MAX, UINT32_MAX}, {0, 1}};
@@ -598,7 +613,7 @@ main(void)
         cmocka_unit_test(test_digests), cmocka_unit_test(test_credit_and_abort),
         cmocka_unit_test(test_suite),   cmocka_unit_test(test_profile),
         cmocka_unit_test(test_pong),    cmocka_unit_test(test_names),
-        cmocka_unit_test(test_pause),
+        cmocka_unit_test(test_pause),   cmocka_unit_test(test_connected),
     };
 
     return cmocka_run_group_tests(tests, set_up, tear_down);

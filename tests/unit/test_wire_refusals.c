@@ -53,7 +53,7 @@ static const struct {
     {"{1:2}", "no array with a kind"},
     {"[]", "no array with a kind"},
     {"[0]", "unknown kind"},
-    {"[17]", "unknown kind"},
+    {"[18]", "unknown kind"},
     {"[18446744073709551615]", "unknown kind"},
     {"['1']", "unknown kind"},
     {"[-1]", "unknown kind"},
@@ -225,6 +225,10 @@ static const struct {
     {"[16,1,1]", "no array"},
     {"[16,1,[1025*[1,1]]]", "too many entries"},
     {"[16,1,[[1]]]", "an entry's shape"},
+    // CONNECTED
+    {"[17,[]]", "too few or too many entries"},
+    {"[17,[1025*[1,1]]]", "too few or too many entries"},
+    {"[17,[[1,1,1]]]", "an entry's shape"},
     // CREDIT, ABORT
     {"[10,1099511627777,[]]", "bytes out of range"},
     {"[10,0,1]", "no array"},
