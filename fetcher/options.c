@@ -52,8 +52,7 @@ const struct conf_option fetcher_transfer_options[] = {
      "sets no limit."},
     {"no-resume", 0, CONF_BOOL, AT(no_resume), NULL, 0, 0, NULL,
      "Do not go on with a body whose connection broke: fetch it from its "
-     "start, "
-     "as another try."},
+     "start, as another try."},
     {"user-agent", 'A', CONF_STRING, AT(user_agent), "urlsum/" URLSUM_VERSION,
      0, 0, "NAME", "What the User-Agent header says."},
     {0},
@@ -79,8 +78,7 @@ const struct conf_option fetcher_options[] = {
      0, NULL,
      "Use the proxy of the environment for all URLs: it keeps fetches out of "
      "private networks itself. Also take proxies that batches name, at "
-     "addresses "
-     "that --allow-net or the internet has."},
+     "addresses that --allow-net or the internet has."},
     {"grace", 0, CONF_SECONDS, AT(grace_ms), "25", 0, DAY_MS, "SECONDS",
      "How long a stop waits for transfers in hand."},
     HTTP_OPTION(AT(http)),
