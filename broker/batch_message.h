@@ -1,4 +1,6 @@
 // batch_message.h - a batch's row as urlsum.v1.Batch
+//
+// Loop thread only.
 #ifndef BROKER_BATCH_MESSAGE_H
 #define BROKER_BATCH_MESSAGE_H
 #include "broker/store.h"

@@ -1,4 +1,6 @@
 // facts.h - a transfer's facts, from the wire to a record
+//
+// Pure; any thread.
 #ifndef BROKER_FACTS_H
 #define BROKER_FACTS_H
 #include "proto/declared.h"

@@ -3,6 +3,7 @@
 // The fast path of results: a record's bytes go straight from the store's row
 // into the reply, the facts as they were stored. The field numbers are those of
 // proto/urlsum.proto (a test reads pages back with the generated code).
+// Pure; any thread.
 #ifndef BROKER_PAGE_H
 #define BROKER_PAGE_H
 #include "broker/store.h"

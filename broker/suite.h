@@ -1,4 +1,6 @@
 // suite.h - a batch's list of digest algorithms, as text and as lengths
+//
+// Pure; any thread.
 #ifndef BROKER_SUITE_H
 #define BROKER_SUITE_H
 #include "common/limits.h"

@@ -1,4 +1,6 @@
 // clock.h - time: monotonic for deadlines, wall clock for records
+//
+// Any thread.
 #ifndef COMMON_CLOCK_H
 #define COMMON_CLOCK_H
 #include <stdint.h>

@@ -1,4 +1,6 @@
 // endpoint.h - ZeroMQ endpoints as users write them
+//
+// Any thread.
 #ifndef COMMON_ENDPOINT_H
 #define COMMON_ENDPOINT_H
 #include <stdbool.h>

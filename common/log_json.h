@@ -3,6 +3,7 @@
 // The objects of RFC 8259, in ASCII, one a line. What log.h calls fields is
 // formatted as logfmt once; this turns the text into JSON, and takes names and
 // types from the format, so a value cannot make a field of its own.
+// Pure; any thread.
 #ifndef COMMON_LOG_JSON_H
 #define COMMON_LOG_JSON_H
 #include <stdbool.h>

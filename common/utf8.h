@@ -1,4 +1,6 @@
 // utf8.h - characters in bytes
+//
+// Pure; any thread.
 #ifndef COMMON_UTF8_H
 #define COMMON_UTF8_H
 #include <stddef.h>

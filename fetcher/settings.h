@@ -1,4 +1,6 @@
 // settings.h - what the options come to, looked at once before anything starts
+//
+// Before the loop runs.
 #ifndef FETCHER_SETTINGS_H
 #define FETCHER_SETTINGS_H
 #include "common/endpoint.h"

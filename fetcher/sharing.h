@@ -1,5 +1,7 @@
 // sharing.h - what a transfer's requests share with others: connections of
 // HTTP/2, and TLS sessions
+//
+// Loop thread only.
 #ifndef FETCHER_SHARING_H
 #define FETCHER_SHARING_H
 #include <curl/curl.h>

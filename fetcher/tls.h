@@ -1,4 +1,6 @@
 // tls.h - what of TLS libcurl leaves to its users
+//
+// Loop thread only, and one such loop a process.
 #ifndef FETCHER_TLS_H
 #define FETCHER_TLS_H
 #include <curl/curl.h>

@@ -3,6 +3,7 @@
 // ZeroMQ is told not to connect again by itself, so whatever comes out of a
 // socket is of one connection and in its order, and nothing old can arrive
 // between the words of a later session. Part of worker_link.c.
+// The link's thread only.
 #ifndef PROTO_LINK_SOCKET_H
 #define PROTO_LINK_SOCKET_H
 #include <stdbool.h>
