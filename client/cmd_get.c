@@ -175,6 +175,8 @@ read_wishes(struct get *get)
 
     if (!code && is_remote)
         wishes_warn(&get->wishes, &get->connection);
+    if (!code && !is_remote && get->embed.fetcher.cacert)
+        code = wishes_check_cacert(get->embed.fetcher.cacert, &get->wishes.pem);
     return code;
 }
 

@@ -5,6 +5,8 @@
 #include "proto/profile.h"
 
 #include <errno.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -260,11 +262,39 @@ read_resolve(const struct conf_list *list, struct wishes *wishes)
     return code;
 }
 
+// libcurl would find out with the first URL, and with each of them.
+static const char *
+pem_complaint(const struct wish_file *pem)
+{
+    BIO *bio = BIO_new_mem_buf(pem->text, (int)pem->len);
+    const char *why = "no PEM file with CA certificates";
+    X509 *certificate;
+
+    while (bio && (certificate = PEM_read_bio_X509(bio, NULL, NULL, NULL))) {
+        X509_free(certificate);
+        why = NULL;
+    }
+    if (!why && ERR_GET_REASON(ERR_peek_last_error()) != PEM_R_NO_START_LINE)
+        why = "a certificate of the PEM file is damaged";
+    ERR_clear_error();
+    BIO_free(bio);
+    return why;
+}
+
+int
+wishes_check_cacert(const char *path, struct wish_file *out_pem)
+{
+    int code = read_file("--cacert", path, PEM_FILE_MAX, out_pem);
+    const char *why = code ? NULL : pem_complaint(out_pem);
+
+    return why ? fail_file("--cacert", path, why) : code;
+}
+
 static int
 read_cacert(const char *path, struct wishes *wishes)
 {
     const struct wish_file *pem = &wishes->pem;
-    int code = read_file("--cacert", path, PEM_FILE_MAX, &wishes->pem);
+    int code = wishes_check_cacert(path, &wishes->pem);
 
     if (code)
         return code;

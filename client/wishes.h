@@ -41,6 +41,11 @@ int wishes_read(const struct wish_options *options, const char *user_agent,
                 const char *cacert, struct wishes *out_wishes);
 void wishes_fini(struct wishes *wishes);
 
+// Reads a file with CA certificates and looks at each. Returns 0, or an exit
+// code after it has said what is wrong. *out_pem is the caller's in either
+// case, as one of its wishes.
+int wishes_check_cacert(const char *path, struct wish_file *out_pem);
+
 // Says so when secrets among them would go to the broker for all to see.
 void wishes_warn(const struct wishes *wishes,
                  const struct connection_options *connection);

@@ -184,8 +184,9 @@ profile_cacert_complaint(struct wire_bytes pem)
     static const char mark[] = "-----BEGIN CERTIFICATE-----";
 
     if (pem.len > WIRE_PROFILE_PEM_BYTES_MAX)
-        return "CA certificates of more than 128 KiB: name a file with those "
-               "that are needed";
+        return "CA certificates of more than 128 KiB do not travel with a "
+               "batch: name a file with those that are needed, or leave it out "
+               "and start the fetchers with --cacert";
     if (!pem.len || memchr(pem.at, '\0', pem.len) ||
         !memmem(pem.at, pem.len, mark, sizeof(mark) - 1))
         return "no PEM file with CA certificates";

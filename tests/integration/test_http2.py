@@ -268,3 +268,18 @@ def test_connections_that_are_kept_are_bounded(new_fleet, http2, tmp_path):
     assert len((tmp_path / "out").read_text("ascii").splitlines()) == 3000
     print(f"{before} descriptors before, {most} at most")
     assert 64 < most - before <= 2 * 64 + 1
+
+
+def test_versions_asked_for(http2):
+    """--http2 is HTTP/2 where TLS agrees to it; --http1.1 never; and a batch
+    that wants the one is not served by the other's connection."""
+    server = http2()
+    url = f"https://localhost:{server.https}/x"
+    plain = f"http://localhost:{server.http}/x"
+    for flags, version in ((), 20), (("--http2",), 20), (("--http1.1",), 11):
+        (record,) = harness.urlsum("get", "--cacert", server.ca, "--format",
+                                   "jsonl", *flags, url).records()
+        assert record["http_version"] == version, flags
+    (record,) = harness.urlsum("get", "--format", "jsonl", "--http2",
+                               plain).records()
+    assert record["http_version"] == 11

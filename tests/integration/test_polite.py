@@ -107,6 +107,19 @@ def test_retry_after(pair, polite, value, status):
     assert sorted(record["attempts"] for record in records) == [1] * 119 + [2]
 
 
+def test_any_status_is_polite(pair, polite):
+    """A 429 whose body is wanted closes its host all the same."""
+    host = polite()
+    fleet = pair("--parallel-max-host", "2")
+    urls = [host.url(f"busy/it/1/429/3/{n}") for n in range(30)]
+    records = get(fleet, urls, "--any-status", "--retry", "0")
+    assert {record["outcome"] for record in records.values()} == {"ok"}
+    statuses = [record["http_status"] for record in records.values()]
+    assert sorted(statuses) == [200] * 29 + [429]
+    assert len(fleet.broker.events("host.closed")) == 1
+    check_pause(host.log(), 3)
+
+
 def test_without_retry_after(pair, polite):
     """A minute, and it doubles; here only what is said of it."""
     host, other = polite(), polite()

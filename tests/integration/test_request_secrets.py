@@ -233,9 +233,29 @@ def test_client_refuses(args):
         result = harness.urlsum(verb, *args, "http://127.0.0.1:1/", codes=(2,),
                                 broker="tcp://127.0.0.1:1")
         assert result.stdout == b"" and len(result.errors) == 1
-    result = harness.urlsum("submit", "--cacert", __file__, "http://x/",
+
+
+def test_client_looks_at_certificates(tmp_path, nginx):
+    """A file that is none is refused at once, with a fleet and without; so is
+    one that a batch cannot carry, which one process can use."""
+    url = f"https://localhost:{nginx.https}/x"
+    good = nginx.ca.read_text("ascii") if hasattr(nginx.ca, "read_text") \
+        else open(nginx.ca, encoding="ascii").read()
+    files = {name: tmp_path / name for name in ("text", "torn", "large")}
+    files["text"].write_text("no certificate\n", "ascii")
+    files["torn"].write_text(good + good.replace("\nM", "\n!", 1), "ascii")
+    files["large"].write_text(good * (130 * 1024 // len(good) + 1), "ascii")
+    for name, words in ("text", "no PEM file"), ("torn", "damaged"):
+        for verb, broker in (("get", None), ("get", "tcp://127.0.0.1:1"),
+                             ("submit", "tcp://127.0.0.1:1")):
+            result = harness.urlsum(verb, "--cacert", files[name], url,
+                                    codes=(2,), broker=broker)
+            assert len(result.errors) == 1 and words in result.errors[0]
+    result = harness.urlsum("submit", "--cacert", files["large"], url,
                             codes=(2,), broker="tcp://127.0.0.1:1")
-    assert "PEM" in result.errors[0]
+    assert "more than 128 KiB" in result.errors[0]
+    assert "start the fetchers with --cacert" in result.errors[0]
+    harness.urlsum("get", "--cacert", files["large"], url)
 
 
 def test_not_shown_by_print_config():
