@@ -4,22 +4,28 @@ import socket
 
 
 @contextlib.contextmanager
-def silent_port():
-    """A port of 127.0.0.1 whose queue is full."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(0)
-        port = listener.getsockname()[1]
-        with filled_queue(port, 2):
-            yield port
-
-
-@contextlib.contextmanager
-def filled_queue(port, room=256):
+def filled_queue(address, room=256):
     """Fills the queue of who listens there and takes nothing from it."""
     with contextlib.ExitStack() as stack:
         for _ in range(room):
             sock = stack.enter_context(socket.socket())
             sock.setblocking(False)
-            sock.connect_ex(("127.0.0.1", port))
+            sock.connect_ex(address)
         yield
+
+
+@contextlib.contextmanager
+def silent_socket(address="127.0.0.1", port=0):
+    """A listening socket whose queue is full."""
+    with socket.socket() as listener:
+        listener.bind((address, port))
+        listener.listen(0)
+        with filled_queue(listener.getsockname(), 2):
+            yield listener
+
+
+@contextlib.contextmanager
+def silent_port():
+    """The port of one at 127.0.0.1."""
+    with silent_socket() as listener:
+        yield listener.getsockname()[1]

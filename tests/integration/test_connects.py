@@ -1,7 +1,12 @@
-"""Connections that never come to be, and thousands that all come at once."""
+"""Connections that never come to be."""
+import contextlib
+import http.server
+import threading
+
 import origin as odd
 from harness import sha512
-from silent_host import silent_port
+from harness import sha512
+from silent_host import silent_port, silent_socket
 
 
 def test_sockets_that_never_connected(new_fleet, origin):
@@ -19,3 +24,29 @@ def test_sockets_that_never_connected(new_fleet, origin):
         assert fleet.client("get", "-i", "-", "--retry", "0",
                             stdin="\n".join(want)).sums() == want
     fetcher.check_alive()
+
+
+class Answers(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(self.path.encode())
+
+    def log_message(self, *_args):
+        pass
+
+
+def test_the_first_addresses_are_silent(mode):
+    """The next one is tried, each in its share of the time."""
+    with contextlib.ExitStack() as stack:
+        port = stack.enter_context(silent_socket()).getsockname()[1]
+        stack.enter_context(silent_socket("127.0.0.2", port))
+        server = stack.enter_context(
+            http.server.ThreadingHTTPServer(("127.0.0.3", port), Answers))
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://three.test:{port}/x"
+        done = mode.get(
+            "--connect-timeout", "4", "--retry", "0", "--resolve",
+            f"three.test:{port}:127.0.0.1,127.0.0.2,127.0.0.3", url)
+        server.shutdown()
+    assert done.sums() == {url: sha512(b"/x")}

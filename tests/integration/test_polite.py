@@ -292,7 +292,7 @@ def test_host_falls_silent(pair, polite):
     wait_until(lambda: [row for row in fleet.client(
         "hosts", "--json").records() if row["running"] == 8], "its limit")
     host.process.send_signal(signal.SIGSTOP)
-    with filled_queue(host.port):
+    with filled_queue(("127.0.0.1", host.port)):
         fleet.client("wait", batch, codes=(1,))
     host.process.send_signal(signal.SIGCONT)
     # Eight of 2 s and a bit (libcurl looks once a second), and the tries.

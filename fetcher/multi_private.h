@@ -1,0 +1,48 @@
+// multi_private.h - for multi.c (transfers) and multi_sockets.c alone
+#ifndef FETCHER_MULTI_PRIVATE_H
+#define FETCHER_MULTI_PRIVATE_H
+#include "fetcher/multi.h"
+
+// Handles; NULL: it was removed meanwhile.
+struct handles {
+    CURL **items;
+    size_t len, room;
+};
+
+// A transfer that has ended and was not reported yet.
+struct ended {
+    CURL *easy; // NULL: it was removed meanwhile
+    CURLcode code;
+};
+
+struct multi {
+    CURLM *curl;
+    struct loop *loop;
+    struct loop_timer *timer;
+    multi_done_fn *done;
+    void *arg;
+    bool is_due;
+    struct multi_sockets *sockets;
+    long open;              // sockets of its own
+    struct handles waiting; // to be begun, first come first served ...
+    size_t waiting_at;      // ... from here on
+    struct handles stuck;   // between two addresses (go_on)
+    struct watch *by_easy;
+    struct ended *ended;
+    size_t ended_len, ended_room;
+};
+
+// False: no memory.
+bool handles_add(struct handles *handles, CURL *easy);
+
+// libcurl's CURLMOPT_SOCKETFUNCTION; arg is the multi.
+int multi_on_socket(CURL *easy, curl_socket_t fd, int what, void *arg,
+                    void *socket_arg);
+
+// A transfer has ended, and its connection waits for the next one's request.
+void multi_look_at_rest(struct multi *multi, CURL *easy);
+
+// Forgets the watches that libcurl has left.
+void multi_close_watches(struct multi *multi);
+
+#endif
