@@ -311,6 +311,7 @@ def started_client(*args, broker=None, stdin=subprocess.DEVNULL, env=None):
 
 class OddOrigin:
     """origin.py as a process, or another server of its kind."""
+    context = None  # to ask it by TLS
 
     def __init__(self, program=HERE / "origin.py", tls=None):
         """tls: (certificate, key, the CA's certificate)."""
@@ -319,7 +320,8 @@ class OddOrigin:
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.port = int(self.process.stdout.readline().split("=")[1])
         self.base = f"http{'s' if tls else ''}://127.0.0.1:{self.port}"
-        self.context = tls and ssl.create_default_context(cafile=tls[2])
+        if tls:
+            self.context = ssl.create_default_context(cafile=tls[2])
 
     def url(self, path):
         return f"{self.base}/{path}"
