@@ -1,13 +1,13 @@
 // late_origin.go - an origin far away: answers each request after a while
 //
-//	late_origin DELAY_MS CERT   prints "http=PORT https=PORT", writes the
+//	late_origin DELAY_MS CERT   prints "http=PORT https=PORT h2=PORT", writes the
 //	                            certificate of its authority to CERT (PEM), and
 //	                            serves every address of 127.0.0.0/8, each with
 //	                            a certificate of its own, until its stdin ends;
 //	                            then prints "most=N", how many
 //	                            requests waited at once
 //
-// HTTP/1.1 and, under TLS, HTTP/2. The body is the request's path, again and
+// HTTP/1.1, the same under TLS, and HTTP/2. The body is the request's path, again and
 // again, 1 KiB of it.
 package main
 
@@ -117,20 +117,28 @@ func main() {
 		}
 		return found.(*tls.Certificate), nil
 	}
-	// One server each: of a server that has begun without TLS the HTTP/2 is
-	// never set up.
-	silence := log.New(io.Discard, "", 0)
-	open := http.Server{Handler: http.HandlerFunc(answer), ErrorLog: silence}
-	closed := http.Server{Handler: http.HandlerFunc(answer), ErrorLog: silence,
-		TLSConfig: &tls.Config{GetCertificate: certificate}}
-	plain, err := net.Listen("tcp4", ":0")
-	check(err)
-	secure, err := net.Listen("tcp4", ":0")
-	check(err)
-	go func() { check(open.Serve(plain)) }()
-	go func() { check(closed.ServeTLS(secure, "", "")) }()
-	fmt.Printf("http=%d https=%d\n", plain.Addr().(*net.TCPAddr).Port,
-		secure.Addr().(*net.TCPAddr).Port)
+	// A server each: of one that has begun without TLS the HTTP/2 is never set
+	// up.
+	newServer := func() *http.Server {
+		return &http.Server{Handler: http.HandlerFunc(answer),
+			ErrorLog:  log.New(io.Discard, "", 0),
+			TLSConfig: &tls.Config{GetCertificate: certificate}}
+	}
+	serve := func(server *http.Server, isSecure bool) int {
+		listener, err := net.Listen("tcp4", ":0")
+		check(err)
+		go func() {
+			if isSecure {
+				check(server.ServeTLS(listener, "", ""))
+			}
+			check(server.Serve(listener))
+		}()
+		return listener.Addr().(*net.TCPAddr).Port
+	}
+	single := newServer()
+	single.TLSNextProto = map[string]func(*http.Server, *tls.Conn, http.Handler){}
+	fmt.Printf("http=%d https=%d h2=%d\n", serve(newServer(), false),
+		serve(single, true), serve(newServer(), true))
 	_, _ = io.Copy(io.Discard, os.Stdin)
 	fmt.Printf("most=%d\n", most.Load())
 }
