@@ -28,6 +28,11 @@
 #define BYE_PAUSE_MS 1000
 // How often silence is looked at; the TTL itself is a multiple of it.
 #define WATCH_MS 500
+// How long nobody answers before the log has a line of it, and the longest
+// pause between two such lines, each of which is twice as long as the one
+// before.
+#define LONELY_MS 5000
+#define LONELY_MAX_MS 600000
 
 enum link_state {
     LINK_DOWN,     // the connection is of no use; hello_timer makes another
@@ -65,6 +70,7 @@ struct worker_link {
     uint64_t ttl_ms;
     uint64_t heard_ms;
     uint64_t looked_ms; // for silence
+    uint64_t lonely_ms; // next time nobody has answered for
     uint64_t listed_ms; // when the last PONG with a list was sent
     uint64_t dial_ms;   // next pause before a connection
     uint64_t hello_ms;  // next pause before a HELLO
@@ -184,6 +190,31 @@ lose_connection(struct worker_link *link, const char *why)
         hang_up(link);
 }
 
+// Says that nobody answers: the broker is down, or somebody has mistyped.
+static void
+note_loneliness(struct worker_link *link, uint64_t now_ms)
+{
+    uint64_t for_ms = now_ms - link->heard_ms;
+    char shown[sizeof(link->endpoint) * 2];
+
+    if (link->state == LINK_LIVE)
+        link->lonely_ms = LONELY_MS;
+    if (link->state == LINK_LIVE || link->state == LINK_LEFT ||
+        for_ms < link->lonely_ms ||
+        link->failure != CURVE_FINE) // which has its own line
+        return;
+    log_warn("link.waits",
+             "worker=%s endpoint=%s for_ms=%" PRIu64
+             " why=\"nobody answers: is the broker up, and is this its "
+             "endpoint for %s?\"",
+             link->label,
+             log_escape(link->endpoint, strlen(link->endpoint), shown,
+                        sizeof(shown)),
+             for_ms, link->role == WIRE_FETCHER ? "fetchers" : "hashers");
+    link->lonely_ms =
+        for_ms + (for_ms < LONELY_MAX_MS ? for_ms : LONELY_MAX_MS);
+}
+
 static void
 look_for_silence(void *arg)
 {
@@ -192,6 +223,7 @@ look_for_silence(void *arg)
     bool was_away = now_ms - link->looked_ms > UINT64_C(2) * WATCH_MS;
 
     link->looked_ms = now_ms;
+    note_loneliness(link, now_ms);
     // Where this program itself was away (stopped, or busy) what the broker has
     // said meanwhile is still to be read.
     if (was_away)
@@ -516,6 +548,8 @@ worker_link_new(struct loop *loop, void *zmq,
         goto out;
     set_state(link, LINK_GREETING);
     say_hello(link);
+    link->heard_ms = clock_now_ms();
+    link->lonely_ms = LONELY_MS;
     loop_timer_start(link->watch_timer, WATCH_MS, WATCH_MS);
     *out_link = link;
     link = NULL; // the caller's now

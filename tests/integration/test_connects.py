@@ -3,9 +3,10 @@ import contextlib
 import http.server
 import threading
 
+import pytest
+
 import origin as odd
-from harness import sha512
-from harness import sha512
+from harness import free_port, sha512
 from silent_host import silent_port, silent_socket
 
 
@@ -50,3 +51,13 @@ def test_the_first_addresses_are_silent(mode):
             f"three.test:{port}:127.0.0.1,127.0.0.2,127.0.0.3", url)
         server.shutdown()
     assert done.sums() == {url: sha512(b"/x")}
+
+
+@pytest.mark.parametrize("name", ["fetcher", "hasher"])
+def test_nobody_is_there(new_fleet, name):
+    """A worker whose --broker is mistyped says so, and what it asked."""
+    fleet = new_fleet()
+    endpoint = f"tcp://127.0.0.1:{free_port()}"
+    worker = fleet.start(f"urlsum-{name}", "--broker", endpoint)
+    line = worker.wait_event("link.waits")[0]
+    assert f'endpoint="{endpoint}"' in line and f"{name}s?" in line

@@ -271,8 +271,7 @@ def test_connections_that_are_kept_are_bounded(new_fleet, http2, tmp_path):
 
 
 def test_versions_asked_for(http2):
-    """--http2 is HTTP/2 where TLS agrees to it; --http1.1 never; and a batch
-    that wants the one is not served by the other's connection."""
+    """--http2 is HTTP/2 where TLS agrees to it; --http1.1 never."""
     server = http2()
     url = f"https://localhost:{server.https}/x"
     plain = f"http://localhost:{server.http}/x"
