@@ -35,7 +35,7 @@ struct outbox {
     // Suites not sent yet: they leave before any body.
     struct wire_suite suites[WIRE_ENTRIES_MAX];
     size_t suites_len;
-    // Connections that were made, not told yet.
+    // Jobs that have a connection, not told yet.
     struct wire_vouched connected[WIRE_ENTRIES_MAX];
     size_t connected_len;
     // Whole bodies not sent yet; wholes[i] belongs to segments[i].

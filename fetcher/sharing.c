@@ -15,18 +15,15 @@
 #include <stddef.h>
 #include <strings.h>
 
-// The broker wants to know that the host of the job's URL is there.
+// The broker wants to know that the host of the job's URL is there. A
+// connection that is open says so, too: it may not know of the last job's.
 static int
 tell_connected(const struct transfer *transfer)
 {
-    long connects = 0;
-
-    if (transfer->requests != 1)
-        return 0;
-    (void)curl_easy_getinfo(transfer->easy, CURLINFO_NUM_CONNECTS, &connects);
-    return connects ? outbox_add_connected(transfer->env->sink->outbox,
-                                           transfer->job, transfer->attempt)
-                    : 0;
+    return transfer->requests == 1
+               ? outbox_add_connected(transfer->env->sink->outbox,
+                                      transfer->job, transfer->attempt)
+               : 0;
 }
 
 // libcurl is about to send the request, over a new connection or one that is

@@ -208,7 +208,8 @@ def test_lost_jobs_are_back_in_time(new_fleet, origin, how, ttl):
                                            odd.digest(500000, 7)})
         assert records[0]["attempts"] == 1
         limit = 10 if ttl is None else 10 * float(ttl) / 8
-        assert seconds < limit + (PATIENCE - 1) * 10, "too late"
+        slack = 0 if ttl is None else 2 # of 10 s it has plenty
+        assert seconds < limit + slack + (PATIENCE - 1) * 10, "too late"
     finally:
         if how == "stopped":
             os.kill(victim.pid, signal.SIGCONT)

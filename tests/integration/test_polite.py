@@ -279,6 +279,18 @@ def test_slow_host_is_at_its_limit_at_once(pair, polite):
     fleet.client("wait", batch)
 
 
+def test_open_connections_are_a_host_that_is_there(pair, polite):
+    """The broker has forgotten it, the fetcher has connections to it."""
+    host = polite()
+    fleet = pair()
+    fleet.client("get", *(host.url(f"wait/200/{n}") for n in range(8)))
+    batch = submit(fleet, [host.url(f"wait/3000/{n}") for n in range(8)])
+    wait_until(lambda: len(host.log("wait/3000")) == 8, "its answers")
+    times = [row[0] for row in host.log("wait/3000")]
+    assert max(times) - min(times) < 2
+    fleet.client("wait", batch)
+
+
 def test_host_falls_silent(pair, polite):
     """In mid-batch, with bodies under way: those, and then two tries."""
     host = polite()
