@@ -99,14 +99,19 @@ news_of(const struct job *job, const struct wire_fetched *item,
     const struct wire_facts *facts = &item->facts;
     struct politeness_news news = good_news(job);
     bool is_secure = strncmp(origin_text, "https:", 6) == 0;
+    // Times are of all requests together: those of who was led here by a
+    // redirect may be of the host before.
+    bool was_redirected = facts->redirects != WIRE_UNSET && facts->redirects;
 
     news.outcome = item->outcome;
     news.retry_after_s = facts->retry_after_s;
     if (facts->http_status != WIRE_UNSET)
         news.http_status = (int)facts->http_status;
-    news.is_connected = item->outcome == FAIL_OK || news.http_status ||
-                        (facts->connect_us != WIRE_UNSET &&
-                         (!is_secure || facts->tls_us != WIRE_UNSET));
+    news.is_connected =
+        item->outcome == FAIL_OK || news.http_status ||
+        (was_redirected ? item->outcome == FAIL_TIMEOUT && facts->remote.len
+                        : facts->connect_us != WIRE_UNSET &&
+                              (!is_secure || facts->tls_us != WIRE_UNSET));
     // Else it waited on a connection that was there before.
     news.is_silent = item->outcome == FAIL_TIMEOUT && !news.is_connected &&
                      !facts->remote.len;

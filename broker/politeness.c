@@ -171,7 +171,8 @@ politeness_note(struct politeness *politeness,
                 const struct politeness_news *news, uint64_t now_ms,
                 unsigned *seed)
 {
-    enum politeness_change reached = POLITENESS_NOTHING, change;
+    enum politeness_change reached = POLITENESS_NOTHING;
+    enum politeness_change change = POLITENESS_NOTHING;
 
     // Whatever it was before: who waited in vain did not find it there.
     if (news->outcome == FAIL_TIMEOUT)
@@ -179,10 +180,9 @@ politeness_note(struct politeness *politeness,
     else if (news->is_connected)
         reached = politeness_reach(politeness);
     if (is_no_connection(news))
-        return note_failure(politeness, news, now_ms, seed);
-    if (!news->is_connected)
-        return POLITENESS_NOTHING;
-    change = note_answer(politeness, news, now_ms, seed);
+        change = note_failure(politeness, news, now_ms, seed);
+    else if (news->is_connected)
+        change = note_answer(politeness, news, now_ms, seed);
     return change == POLITENESS_NOTHING ? reached : change;
 }
 

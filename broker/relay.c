@@ -433,8 +433,7 @@ relabel(struct broker *broker, struct session *fetcher, struct session *hasher,
             continue;
         }
         out_segments[i].suite = (uint8_t)index;
-        if (!job->relayed)
-            hosts_on_bytes(broker, job);
+        hosts_on_bytes(broker, job);
         advance(job, hasher, segment);
         job->moved_ms = loop_now_ms(broker->loop);
         lease_renew(broker, job);

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <uv.h>
 
 // Rounds of libcurl's immediate work a turn, so that the rest has its turn too.
@@ -126,7 +127,16 @@ multi_free(struct multi **multi)
 int
 multi_add(struct multi *multi, CURL *easy)
 {
-    return handles_add(&multi->waiting, easy) ? 0 : -ENOMEM;
+    struct handles *waiting = &multi->waiting;
+
+    // However long there is always one that waits: those that were begun go.
+    if (waiting->len == waiting->room && multi->waiting_at > waiting->len / 2) {
+        waiting->len -= multi->waiting_at;
+        memmove(waiting->items, waiting->items + multi->waiting_at,
+                waiting->len * sizeof(CURL *));
+        multi->waiting_at = 0;
+    }
+    return handles_add(waiting, easy) ? 0 : -ENOMEM;
 }
 
 static bool
@@ -148,17 +158,23 @@ take_waiting(struct multi *multi)
     return easy;
 }
 
+static void
+remove_handle(struct multi *multi, CURL *easy)
+{
+    (void)curl_multi_remove_handle(multi->curl, easy); // it was added by us
+    (void)handles_forget(&multi->stuck, 0, easy);
+}
+
 void
 multi_remove(struct multi *multi, CURL *easy)
 {
-    (void)handles_forget(&multi->stuck, 0, easy);
     if (handles_forget(&multi->waiting, multi->waiting_at, easy))
         return;
     for (size_t i = 0; i < multi->ended_len; i++) {
         if (multi->ended[i].easy == easy)
             multi->ended[i].easy = NULL;
     }
-    (void)curl_multi_remove_handle(multi->curl, easy); // it was added by us
+    remove_handle(multi, easy);
 }
 
 static bool
@@ -182,9 +198,8 @@ add_ended(struct multi *multi, CURL *easy, CURLcode code)
 static void
 report(struct multi *multi, CURL *easy, CURLcode code)
 {
-    (void)handles_forget(&multi->stuck, 0, easy);
     multi_look_at_rest(multi, easy);
-    (void)curl_multi_remove_handle(multi->curl, easy); // it was added by us
+    remove_handle(multi, easy);
     multi->done(multi->arg, easy, code);
 }
 

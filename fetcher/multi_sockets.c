@@ -257,6 +257,16 @@ is_gone(const struct watch *watch)
     return !watch->is_open && fcntl(watch->fd, F_GETFD) < 0;
 }
 
+// Whether it has a connection: of two that were tried the slower one is gone.
+static bool
+is_connected(const struct multi *multi, CURL *easy)
+{
+    struct watch *watch;
+
+    HASH_FIND(hh, multi->by_easy, &easy, sizeof(CURL *), watch);
+    return watch && watch->is_open;
+}
+
 int
 multi_on_socket(CURL *easy, curl_socket_t fd, int what, void *arg,
                 void *socket_arg)
@@ -272,7 +282,8 @@ multi_on_socket(CURL *easy, curl_socket_t fd, int what, void *arg,
         // Of a socket that is not ours (the resolver's) nobody tells the end;
         // its number may soon be another's.
         if (is_gone(watch)) {
-            (void)handles_add(&multi->stuck, easy); // or it waits for its end
+            if (!is_connected(multi, easy))
+                (void)handles_add(&multi->stuck, easy); // or waits for its end
             close_watch(watch);
         } else if (!watch->is_ours) {
             close_watch(watch);

@@ -70,6 +70,7 @@ struct worker_link {
     uint64_t ttl_ms;
     uint64_t heard_ms;
     uint64_t looked_ms; // for silence
+    bool is_behind;     // that look found it away
     uint64_t lonely_ms; // next time nobody has answered for
     uint64_t listed_ms; // when the last PONG with a list was sent
     uint64_t dial_ms;   // next pause before a connection
@@ -197,8 +198,6 @@ note_loneliness(struct worker_link *link, uint64_t now_ms)
     uint64_t for_ms = now_ms - link->heard_ms;
     char shown[sizeof(link->endpoint) * 2];
 
-    if (link->state == LINK_LIVE)
-        link->lonely_ms = LONELY_MS;
     if (link->state == LINK_LIVE || link->state == LINK_LEFT ||
         for_ms < link->lonely_ms ||
         link->failure != CURVE_FINE) // which has its own line
@@ -225,8 +224,9 @@ look_for_silence(void *arg)
     link->looked_ms = now_ms;
     note_loneliness(link, now_ms);
     // Where this program itself was away (stopped, or busy) what the broker has
-    // said meanwhile is still to be read.
-    if (was_away)
+    // said meanwhile is still to be read; that has happened by the next look.
+    link->is_behind = was_away && !link->is_behind;
+    if (link->is_behind)
         return;
     if (link->state == LINK_LIVE && now_ms - link->heard_ms > link->ttl_ms)
         lose_connection(link, "the broker is silent");
@@ -392,6 +392,7 @@ on_frames(void *arg)
         lose_connection(link, "the broker sent a bad frame");
     } else if (link->state == LINK_GREETING || link->state == LINK_LIVE) {
         link->heard_ms = clock_now_ms();
+        link->lonely_ms = LONELY_MS;
         dispatch(link, &message, body);
     }
     frames_close(&frames);

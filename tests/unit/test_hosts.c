@@ -7,6 +7,41 @@ now(const struct scene *scene)
     return loop_now_ms(scene->broker->loop);
 }
 
+// The first job of that host in the fetcher's hands.
+static struct job *
+job_at(const struct scene *scene, const struct origin *origin)
+{
+    struct job *job;
+
+    DL_FOREACH2(scene->fetcher.session->jobs, job, fetcher_next)
+    {
+        if (job->flow->origin == origin)
+            break;
+    }
+    assert_non_null(job);
+    return job;
+}
+
+// A job of that host ends where a redirect has led it.
+static void
+end_led(struct scene *scene, const struct origin *from, const char *to,
+        enum fail outcome)
+{
+    struct job *job = job_at(scene, from);
+    struct wire_fetched item = {
+        .job = job->id, .attempt = job->attempt, .outcome = outcome};
+    const struct life_info info = {.from = scene->fetcher.session,
+                                   .outcome = outcome,
+                                   .due_ms = now(scene)};
+
+    wire_facts_init(&item.facts);
+    item.facts.redirects = 1;
+    item.facts.connect_us = 1000; // of the host that sent it there
+    item.facts.final_url = (struct wire_bytes){to, strlen(to)};
+    hosts_on_fetched(scene->broker, job, &item);
+    assert_int_equal(life_apply(scene->broker, job, EV_FAILED_HARD, &info), 0);
+}
+
 // What hosts.c hears of the first job in the fetcher's hands, and its end.
 static void
 end_one(struct scene *scene, enum fail outcome, uint64_t status,
@@ -145,16 +180,8 @@ test_two_go_first(void **state)
                   scene->fetcher.session->jobs->attempt);
     assert_int_equal(scene->fetcher.session->jobs_len, 12);
     assert_int_equal(scene->fetcher.session->jobs->flow->origin->running, 8);
-    for (int i = 0; i < 3; i++) {
-        struct job *job;
-
-        DL_FOREACH2(scene->fetcher.session->jobs, job, fetcher_next)
-        {
-            if (job->flow->origin == origins[i])
-                break;
-        }
-        hosts_on_bytes(scene->broker, job);
-    }
+    for (int i = 0; i < 3; i++)
+        hosts_on_bytes(scene->broker, job_at(scene, origins[i]));
     world_settle(scene->world);
     assert_int_equal(scene->fetcher.session->jobs_len, 24);
     assert_int_equal(drain(scene), 90);
@@ -186,6 +213,39 @@ test_two_at_a_time(void **state)
     end_one(scene, FAIL_CONNECT, 0, UINT64_MAX);
     world_settle(scene->world);
     assert_int_equal(origin->running, 1);
+    batch_cancel(scene->broker, batch);
+    world_settle(scene->world);
+    scene_free(scene);
+}
+
+// What a redirect's host says is nothing of the host that it leads to, whose
+// own URLs are tried as before.
+static void
+test_led_to_a_new_host(void **state)
+{
+    struct scene *scene = scene_new(8, 100);
+    struct batch *batch = world_add_batch(scene->world, "a", "sha512", NULL);
+    struct origin *from, *to;
+
+    (void)state;
+    scene->world->has_new_hosts = true;
+    world_append(scene->world, batch, 40, 2);
+    world_settle(scene->world);
+    from = origin_at(scene, 0);
+    to = origin_at(scene, 1);
+    assert_int_equal(to->running, 2);
+    end_led(scene, from, "http://h1.example/x", FAIL_CONNECT);
+    assert_true(from->politeness.is_reached);
+    assert_false(to->politeness.is_reached);
+    assert_int_equal(to->politeness.failures, 1);
+    end_led(scene, from, "http://h1.example/x", FAIL_TIMEOUT);
+    assert_false(to->politeness.is_reached);
+    assert_int_equal(to->politeness.silences, 1);
+    world_settle(scene->world);
+    assert_int_equal(from->running, 8);
+    hosts_on_bytes(scene->broker, job_at(scene, to));
+    world_settle(scene->world);
+    assert_int_equal(to->running, 8);
     batch_cancel(scene->broker, batch);
     world_settle(scene->world);
     scene_free(scene);
@@ -513,6 +573,7 @@ main(void)
         cmocka_unit_test(test_closed_for_all_batches),
         cmocka_unit_test(test_two_go_first),
         cmocka_unit_test(test_two_at_a_time),
+        cmocka_unit_test(test_led_to_a_new_host),
         cmocka_unit_test(test_probe_is_lost),
         cmocka_unit_test(test_given_up),
         cmocka_unit_test(test_waiting_is_unloaded),
