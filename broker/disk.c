@@ -73,8 +73,9 @@ on_looked(uv_work_t *work, int status)
 {
     struct disk *disk = disk_of(work);
 
+    (void)status; // one that was cancelled has found nothing
     disk->is_looking = false;
-    if (!status && atomic_load(&disk->is_found))
+    if (atomic_load(&disk->is_found))
         disk->seen = disk->found;
     if (disk->is_unwanted)
         free_disk(disk);

@@ -92,6 +92,12 @@ good_news(const struct job *job)
                                     .is_connected = true};
 }
 
+static bool
+was_redirected(const struct wire_facts *facts)
+{
+    return facts->redirects != WIRE_UNSET && facts->redirects;
+}
+
 static struct politeness_news
 news_of(const struct job *job, const struct wire_fetched *item,
         const char *origin_text)
@@ -99,19 +105,19 @@ news_of(const struct job *job, const struct wire_fetched *item,
     const struct wire_facts *facts = &item->facts;
     struct politeness_news news = good_news(job);
     bool is_secure = strncmp(origin_text, "https:", 6) == 0;
-    // Times are of all requests together: those of who was led here by a
-    // redirect may be of the host before.
-    bool was_redirected = facts->redirects != WIRE_UNSET && facts->redirects;
 
     news.outcome = item->outcome;
     news.retry_after_s = facts->retry_after_s;
     if (facts->http_status != WIRE_UNSET)
         news.http_status = (int)facts->http_status;
+    // Times are of all requests together: those of who was led here by a
+    // redirect may be of the host before.
     news.is_connected =
         item->outcome == FAIL_OK || news.http_status ||
-        (was_redirected ? item->outcome == FAIL_TIMEOUT && facts->remote.len
-                        : facts->connect_us != WIRE_UNSET &&
-                              (!is_secure || facts->tls_us != WIRE_UNSET));
+        (was_redirected(facts)
+             ? item->outcome == FAIL_TIMEOUT && facts->remote.len
+             : facts->connect_us != WIRE_UNSET &&
+                   (!is_secure || facts->tls_us != WIRE_UNSET));
     // Else it waited on a connection that was there before.
     news.is_silent = item->outcome == FAIL_TIMEOUT && !news.is_connected &&
                      !facts->remote.len;
@@ -173,7 +179,7 @@ hosts_on_fetched(struct broker *broker, const struct job *job,
     char text[ORIGIN_TEXT_MAX];
 
     count(origin, item, loop_now_ms(broker->loop) - job->begun_ms);
-    if (facts->redirects != WIRE_UNSET && facts->redirects) {
+    if (was_redirected(facts)) {
         target = find_target(broker, item, text);
         if (target != origin) { // it answered: with a redirect
             news = good_news(job);
@@ -194,11 +200,13 @@ void
 hosts_on_bytes(struct broker *broker, const struct job *job)
 {
     const struct politeness *politeness = &job->flow->origin->politeness;
-    const struct politeness_news news = good_news(job);
+    struct politeness_news news;
 
-    if (politeness->is_probed || politeness->failures ||
-        !politeness->is_reached)
-        note(broker, job->flow->origin, &news);
+    if (politeness->is_reached && !politeness->is_probed &&
+        !politeness->failures)
+        return; // as for almost every segment
+    news = good_news(job);
+    note(broker, job->flow->origin, &news);
 }
 
 void

@@ -17,18 +17,20 @@
 #define STREAMS_MAX 32L
 
 bool
-handles_add(struct handles *handles, CURL *easy)
+handles_add(struct handles *handles, CURL *easy, CURLcode code)
 {
     if (handles->len == handles->room) {
         size_t room = handles->room ? handles->room * 2 : 64;
-        CURL **grown = realloc(handles->items, room * sizeof(CURL *));
+        struct handle *grown =
+            realloc(handles->items, room * sizeof(*handles->items));
 
         if (!grown)
             return false;
         handles->items = grown;
         handles->room = room;
     }
-    handles->items[handles->len++] = easy;
+    handles->items[handles->len++] =
+        (struct handle){.easy = easy, .code = code};
     return true;
 }
 
@@ -37,8 +39,8 @@ static bool
 handles_forget(struct handles *handles, size_t from, CURL *easy)
 {
     for (size_t i = from; i < handles->len; i++) {
-        if (handles->items[i] == easy) {
-            handles->items[i] = NULL;
+        if (handles->items[i].easy == easy) {
+            handles->items[i].easy = NULL;
             return true;
         }
     }
@@ -117,7 +119,7 @@ multi_free(struct multi **multi)
     (void)curl_multi_cleanup((*multi)->curl);
     multi_close_watches(*multi);
     loop_timer_free(&(*multi)->timer);
-    free((*multi)->ended);
+    free((*multi)->ended.items);
     free((*multi)->waiting.items);
     free((*multi)->stuck.items);
     free(*multi);
@@ -133,10 +135,10 @@ multi_add(struct multi *multi, CURL *easy)
     if (waiting->len == waiting->room && multi->waiting_at > waiting->len / 2) {
         waiting->len -= multi->waiting_at;
         memmove(waiting->items, waiting->items + multi->waiting_at,
-                waiting->len * sizeof(CURL *));
+                waiting->len * sizeof(*waiting->items));
         multi->waiting_at = 0;
     }
-    return handles_add(waiting, easy) ? 0 : -ENOMEM;
+    return handles_add(waiting, easy, CURLE_OK) ? 0 : -ENOMEM;
 }
 
 static bool
@@ -152,7 +154,7 @@ take_waiting(struct multi *multi)
     CURL *easy = NULL;
 
     while (!easy && has_waiting(multi))
-        easy = multi->waiting.items[multi->waiting_at++];
+        easy = multi->waiting.items[multi->waiting_at++].easy;
     if (!has_waiting(multi))
         multi->waiting_at = multi->waiting.len = 0;
     return easy;
@@ -170,29 +172,8 @@ multi_remove(struct multi *multi, CURL *easy)
 {
     if (handles_forget(&multi->waiting, multi->waiting_at, easy))
         return;
-    for (size_t i = 0; i < multi->ended_len; i++) {
-        if (multi->ended[i].easy == easy)
-            multi->ended[i].easy = NULL;
-    }
+    (void)handles_forget(&multi->ended, 0, easy);
     remove_handle(multi, easy);
-}
-
-static bool
-add_ended(struct multi *multi, CURL *easy, CURLcode code)
-{
-    if (multi->ended_len == multi->ended_room) {
-        size_t room = multi->ended_room ? multi->ended_room * 2 : 64;
-        struct ended *grown =
-            realloc(multi->ended, room * sizeof(*multi->ended));
-
-        if (!grown)
-            return false;
-        multi->ended = grown;
-        multi->ended_room = room;
-    }
-    multi->ended[multi->ended_len++] =
-        (struct ended){.easy = easy, .code = code};
-    return true;
 }
 
 static void
@@ -227,24 +208,35 @@ report_done(struct multi *multi)
         CURL *easy = msg->easy_handle;
         CURLcode code = msg->data.result;
 
-        if (msg->msg == CURLMSG_DONE && !add_ended(multi, easy, code))
+        if (msg->msg == CURLMSG_DONE && !handles_add(&multi->ended, easy, code))
             report(multi, easy, code);
     }
-    for (size_t i = 0; i < multi->ended_len; i++) {
-        struct ended ended = multi->ended[i];
+    for (size_t i = 0; i < multi->ended.len; i++) {
+        struct handle ended = multi->ended.items[i];
 
-        multi->ended[i].easy = NULL;
+        multi->ended.items[i].easy = NULL;
         if (ended.easy)
             report(multi, ended.easy, ended.code);
     }
-    multi->ended_len = 0;
+    multi->ended.len = 0;
+}
+
+// One round of what libcurl wants to do now.
+static void
+run_due(struct multi *multi)
+{
+    int running;
+
+    multi->is_due = false;
+    (void)curl_multi_socket_action(multi->curl, CURL_SOCKET_TIMEOUT, 0,
+                                   &running);
 }
 
 static void
 begin(struct multi *multi, CURL *easy)
 {
     if (curl_multi_add_handle(multi->curl, easy) != CURLM_OK &&
-        !add_ended(multi, easy, CURLE_OUT_OF_MEMORY))
+        !handles_add(&multi->ended, easy, CURLE_OUT_OF_MEMORY))
         multi->done(multi->arg, easy, CURLE_OUT_OF_MEMORY);
 }
 
@@ -255,7 +247,6 @@ static void
 begin_waiting(struct multi *multi)
 {
     uint64_t until_ns = uv_hrtime() + UINT64_C(1000000) * BEGIN_MS;
-    int running;
 
     do {
         for (int i = 0; i < BEGIN_AT_ONCE && has_waiting(multi); i++) {
@@ -264,9 +255,7 @@ begin_waiting(struct multi *multi)
             if (easy)
                 begin(multi, easy);
         }
-        multi->is_due = false;
-        (void)curl_multi_socket_action(multi->curl, CURL_SOCKET_TIMEOUT, 0,
-                                       &running);
+        run_due(multi);
     } while (has_waiting(multi) && uv_hrtime() < until_ns);
 }
 
@@ -278,7 +267,7 @@ static void
 go_on(struct multi *multi)
 {
     for (size_t i = 0; i < multi->stuck.len; i++) {
-        CURL *easy = multi->stuck.items[i];
+        CURL *easy = multi->stuck.items[i].easy;
 
         if (easy && curl_easy_pause(easy, CURLPAUSE_SEND) == CURLE_OK &&
             curl_easy_pause(easy, CURLPAUSE_CONT) == CURLE_OK)
@@ -290,18 +279,13 @@ go_on(struct multi *multi)
 void
 multi_turn(struct multi *multi)
 {
-    int running;
-
     multi->sockets->busy_until_ns = 0;
     go_on(multi);
     tell_connections_max(multi);
     if (has_waiting(multi))
         begin_waiting(multi);
-    for (int i = 0; i < ROUNDS_A_TURN && multi->is_due; i++) {
-        multi->is_due = false;
-        (void)curl_multi_socket_action(multi->curl, CURL_SOCKET_TIMEOUT, 0,
-                                       &running);
-    }
+    for (int i = 0; i < ROUNDS_A_TURN && multi->is_due; i++)
+        run_due(multi);
     report_done(multi);
 }
 

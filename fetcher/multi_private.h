@@ -3,16 +3,14 @@
 #define FETCHER_MULTI_PRIVATE_H
 #include "fetcher/multi.h"
 
-// Handles; NULL: it was removed meanwhile.
-struct handles {
-    CURL **items;
-    size_t len, room;
+struct handle {
+    CURL *easy;    // NULL: it was removed meanwhile
+    CURLcode code; // of one that has ended
 };
 
-// A transfer that has ended and was not reported yet.
-struct ended {
-    CURL *easy; // NULL: it was removed meanwhile
-    CURLcode code;
+struct handles {
+    struct handle *items;
+    size_t len, room;
 };
 
 struct multi {
@@ -27,13 +25,12 @@ struct multi {
     struct handles waiting; // to be begun, first come first served ...
     size_t waiting_at;      // ... from here on
     struct handles stuck;   // between two addresses (go_on)
+    struct handles ended;   // and not reported yet
     struct watch *by_easy;
-    struct ended *ended;
-    size_t ended_len, ended_room;
 };
 
 // False: no memory.
-bool handles_add(struct handles *handles, CURL *easy);
+bool handles_add(struct handles *handles, CURL *easy, CURLcode code);
 
 // libcurl's CURLMOPT_SOCKETFUNCTION; arg is the multi.
 int multi_on_socket(CURL *easy, curl_socket_t fd, int what, void *arg,

@@ -27,15 +27,20 @@ struct watch {
     UT_hash_handle hh;
 };
 
+// Of any multi.
 static struct watch *
-find_watch(struct multi *multi, curl_socket_t fd)
+watch_at(const struct multi_sockets *sockets, curl_socket_t fd)
 {
-    const struct multi_sockets *sockets = multi->sockets;
+    return fd >= 0 && (size_t)fd < sockets->watches_len ? sockets->watches[fd]
+                                                        : NULL;
+}
 
-    if (fd < 0 || (size_t)fd >= sockets->watches_len || !sockets->watches[fd] ||
-        sockets->watches[fd]->multi != multi)
-        return NULL;
-    return sockets->watches[fd];
+static struct watch *
+find_watch(const struct multi *multi, curl_socket_t fd)
+{
+    struct watch *watch = watch_at(multi->sockets, fd);
+
+    return watch && watch->multi == multi ? watch : NULL;
 }
 
 static bool
@@ -273,21 +278,20 @@ multi_on_socket(CURL *easy, curl_socket_t fd, int what, void *arg,
 {
     struct multi *multi = arg;
     struct watch *watch = find_watch(multi, fd);
+    bool was_left;
 
     (void)socket_arg;
     if (what == CURL_POLL_REMOVE) {
         if (!watch)
             return 0;
         watch->wanted = 0;
+        was_left = is_gone(watch);
+        if (was_left && !is_connected(multi, easy)) // or it waits for its end
+            (void)handles_add(&multi->stuck, easy, CURLE_OK);
         // Of a socket that is not ours (the resolver's) nobody tells the end;
         // its number may soon be another's.
-        if (is_gone(watch)) {
-            if (!is_connected(multi, easy))
-                (void)handles_add(&multi->stuck, easy); // or waits for its end
+        if (was_left || !watch->is_ours)
             close_watch(watch);
-        } else if (!watch->is_ours) {
-            close_watch(watch);
-        }
         return 0;
     }
     if (!watch)
@@ -308,9 +312,7 @@ multi_on_socket(CURL *easy, curl_socket_t fd, int what, void *arg,
 static bool
 watch_new_socket(struct multi *multi, int fd)
 {
-    const struct multi_sockets *sockets = multi->sockets;
-    struct watch *watch =
-        (size_t)fd < sockets->watches_len ? sockets->watches[fd] : NULL;
+    struct watch *watch = watch_at(multi->sockets, fd);
     int wanted = 0;
 
     if (watch) {

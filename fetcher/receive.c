@@ -98,8 +98,7 @@ on_status_line(struct transfer *transfer, const char *line, size_t len)
     size_t at = blank ? (size_t)(blank - line) : len;
 
     forget_answer(transfer);
-    transfer->is_stream = transfer->is_multiplexed;
-    transfer->convoy.is_alone = !transfer->is_stream;
+    transfer->convoy.is_alone = !transfer->is_multiplexed;
     // A success but a 206: what it declares is of the whole.
     transfer->is_declaring = at + 3 < len && line[at + 1] == '2' &&
                              memcmp(line + at + 2, "06", 2) != 0;
@@ -298,7 +297,8 @@ begin_decoding(struct transfer *transfer)
 bool
 receive_is_doubtful(struct transfer *transfer, uint64_t length)
 {
-    if (!transfer->env->apart || !transfer->is_stream || length != UINT64_MAX)
+    if (!transfer->env->apart || !transfer->is_multiplexed ||
+        length != UINT64_MAX)
         return false;
     apart_add(transfer->env->apart, transfer->origin);
     return convoy_is_shared(&transfer->convoy);

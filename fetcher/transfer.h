@@ -129,7 +129,6 @@ struct transfer {
     bool is_secure;        // its URL is an https one
     uint64_t origin;       // ... and this is the key of its origin
     long told_version;     // of HTTP, as the handle was told last
-    bool is_stream;        // the answer is one of HTTP/2
     bool is_doubtful;      // ... and how its body ends would not be certain
     bool is_proxied;       // its connections are those of the operator's proxy
     const char *refusal;   // why an address was refused, and no other was tried

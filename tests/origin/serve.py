@@ -3,8 +3,9 @@
 
     serve.py [CERTIFICATE KEY]
 
-With a certificate it speaks https, and HTTP/1.1 alone there. Binds a free port of 127.0.0.1, prints `port=N` and serves until its stdin
-ends. /stats tells, as JSON, how often each path was asked for.
+With a certificate it speaks https, and HTTP/1.1 alone there. Binds a free port
+of 127.0.0.1, prints `port=N` and serves until its stdin ends. /stats
+tells, as JSON, how often each path was asked for.
 """
 import json
 import pathlib
