@@ -14,8 +14,11 @@ struct facts_declared;
 struct flow;
 struct session;
 
-// Losses after which a URL is suspected of killing its workers; see suspects.h.
+// Losses after which a URL is suspected of killing its workers, and how many
+// more of it alone convict it; see suspects.h.
 #define JOB_LOST_MAX 3
+#define JOB_LOST_ALONE_MAX 2
+#define JOB_LOST_END (JOB_LOST_MAX + JOB_LOST_ALONE_MAX)
 
 struct job {
     uint64_t id;          // batch number << JOB_SEQ_BITS | seq
@@ -79,6 +82,12 @@ static inline bool
 job_is_suspect(const struct job *job)
 {
     return job->lost >= JOB_LOST_MAX;
+}
+
+static inline bool
+job_is_convicted(const struct job *job)
+{
+    return job->lost >= JOB_LOST_END;
 }
 
 // All jobs in memory, by id.

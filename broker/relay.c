@@ -7,6 +7,7 @@
 #include "broker/life.h"
 #include "broker/schedule.h"
 #include "broker/state.h"
+#include "broker/suspects.h"
 #include "broker/window.h"
 #include "common/log.h"
 #include "common/loop.h"
@@ -25,16 +26,17 @@ lose_lease(struct broker *broker, struct job *job, const struct session *from,
     struct life_info info = {
         .from = from, .reason = reason, .outcome = FAIL_WORKER_LOST};
 
-    // A suspect runs alone: then it is its own doing.
-    enum job_event event =
-        is_charged && job_is_suspect(job) ? EV_FAILED_HARD : EV_LEASE_LOST;
-
+    if (is_charged && job_is_suspect(job))
+        suspects_on_lost(broker, job, from);
     if (is_charged)
         job->lost++;
     // Charged with FETCHED; but it did not come to its end, nor did it fail.
     if (job->state == JOB_HASHING)
         job->tries--;
-    (void)life_apply(broker, job, event, &info);
+    (void)life_apply(broker, job,
+                     is_charged && job_is_convicted(job) ? EV_FAILED_HARD
+                                                         : EV_LEASE_LOST,
+                     &info);
 }
 
 void

@@ -30,7 +30,7 @@ void relay_pop_notes(struct broker *broker, struct session *hasher,
                      size_t count);
 
 // The session is out of all tables: its jobs go back to their queues. One that
-// it had in hand as a suspect, alone, fails as worker_lost.
+// was lost alone, as a suspect, often enough fails as worker_lost.
 void relay_lose_leases(struct broker *broker, struct session *session);
 
 // A job that does not move is taken from its workers, who are told. Counts as

@@ -2,9 +2,11 @@
 
 #include "broker/life.h"
 #include "broker/state.h"
+#include "common/fnv.h"
 #include "common/log.h"
 #include "common/loop.h"
 
+#include <string.h>
 #include <utlist.h>
 
 // Suspects looked at in a turn: those that cannot run now go to the back.
@@ -96,6 +98,21 @@ is_lone(const struct broker *broker)
     return false;
 }
 
+// The same worker in all its sessions.
+static uint64_t
+name_hash(const struct session *session)
+{
+    return fnv_add(FNV_EMPTY, session->label, strlen(session->label));
+}
+
+static bool
+is_bad(const struct broker *broker, const struct session *it)
+{
+    return name_hash(it) == (it->role == WIRE_FETCHER
+                                 ? broker->suspects.bad_fetcher
+                                 : broker->suspects.bad_hasher);
+}
+
 static bool
 is_better(const struct broker *broker, const struct session *it,
           const struct session *best)
@@ -104,6 +121,8 @@ is_better(const struct broker *broker, const struct session *it,
 
     if (!best || !it->pause != !best->pause)
         return !best || best->pause;
+    if (is_bad(broker, it) != is_bad(broker, best))
+        return is_bad(broker, best);
     if (it->is_doubtful != best->is_doubtful)
         return best->is_doubtful;
     if (it->id == busy || best->id == busy)
@@ -261,6 +280,33 @@ may_reserve(struct broker *broker)
         pass_on(broker);
     }
     return suspects->fetcher || now_ms >= suspects->rest_until_ms;
+}
+
+static void
+note_bad(struct broker *broker, const struct session *session)
+{
+    if (session && session->role == WIRE_FETCHER)
+        broker->suspects.bad_fetcher = name_hash(session);
+    else if (session)
+        broker->suspects.bad_hasher = name_hash(session);
+}
+
+void
+suspects_on_lost(struct broker *broker, const struct job *job,
+                 const struct session *from)
+{
+    log_outside(LOG_WARN, "suspect.lost",
+                "job=" LOG_JOB " attempt=%" PRIu32 " lost=%" PRIu32
+                " worker=%s",
+                LOG_JOB_ARG(job->id), job->attempt, job->lost + 1,
+                from ? from->label : "-");
+    if (from) {
+        note_bad(broker, from);
+    } else {
+        note_bad(broker, job->fetcher);
+        note_bad(broker, job->hasher);
+    }
+    release(broker);
 }
 
 void

@@ -2,9 +2,11 @@
 //
 // A job that JOB_LOST_MAX lost workers had in hand is queued here and not in
 // its flow. One of them at a time runs in the whole fleet: with a fetcher and a
-// hasher that have nothing else in hand and get nothing else meanwhile. So the
-// next loss is its own doing (worker_lost), and takes no other URL along. An
-// outcome of its own clears it.
+// hasher that have nothing else in hand and get nothing else meanwhile, so that
+// a loss takes no other URL along. One such loss may be chance (a worker that
+// was killed just then) or the worker's own doing, so after it other workers
+// than those are preferred; JOB_LOST_ALONE_MAX of them are the URL's doing
+// (worker_lost). An outcome of its own clears it.
 //
 // For that a fetcher and a hasher are reserved: they finish what they have;
 // when that takes longer than SUSPECTS_LONE_MS, it is the turn of others. When
@@ -32,6 +34,8 @@ struct suspects {
     uint64_t since_ms;        // when they were
     uint64_t waits_ms;        // the same, or when the last one ended there
     uint64_t busy;            // the last one that did not get empty in time
+    // With whom a suspect was lost last: hashes of their labels; 0: nobody.
+    uint64_t bad_fetcher, bad_hasher;
     // No reservation before, where it would take the only one of a role.
     uint64_t rest_until_ms;
 };
@@ -43,6 +47,11 @@ void suspects_unfile(struct broker *broker, struct job *job);
 // Reserves, leases, lets go. Once a turn, before the scheduler serves others,
 // so that a slot of an origin that became free goes to a suspect first.
 void suspects_run(struct broker *broker);
+
+// A suspect is about to be lost: with `from`, or with all who had it in hand
+// (NULL). The reservation ends.
+void suspects_on_lost(struct broker *broker, const struct job *job,
+                      const struct session *from);
 
 // The hasher that waits for this job's body; NULL: any will do.
 struct session *suspects_hasher(const struct broker *broker,

@@ -29,7 +29,7 @@
     X(13, BLOCKED_ADDRESS, "blocked_address", false,                           \
       "the address policy forbids the host's address")                         \
     X(14, WORKER_LOST, "worker_lost", false,                                   \
-      "it ran alone, after three losses, and its worker was lost")             \
+      "it ran alone, after three losses, and two more workers were lost")      \
     X(15, CANCELLED, "cancelled", false, "its batch was cancelled")            \
     X(16, DIGEST, "digest", false, "no hasher could compute the digest")       \
     X(17, INTERNAL, "internal", true, "a worker ran out of something")         \

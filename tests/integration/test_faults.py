@@ -218,13 +218,13 @@ def test_lost_jobs_are_back_in_time(new_fleet, origin, how, ttl):
 
 def test_url_that_kills_workers(new_fleet, nginx, origin):
     """In hand at three lost workers: it runs alone, and fails as worker_lost when
-    that one is lost, too."""
+    two more are lost, too."""
     fleet = new_fleet()
     fleet.start_broker()
     fleet.start_hasher()
     poison = origin.url("gate/poison/1000000/1")
     batch = submit(fleet, [poison, nginx.url("x")])
-    for lost in range(1, 5):
+    for lost in range(1, 6):
         asked = origin.stats()["by_path"].get("/gate/poison/1000000/1", 0)
         fetcher = fleet.start_fetcher()
         wait_until(lambda: origin.stats()["by_path"].get(

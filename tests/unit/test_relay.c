@@ -418,7 +418,7 @@ test_retried_line(void **state)
 
 // --- Lost workers ---
 
-// Three fetchers die with it in hand, and a fourth when it runs alone.
+// Three fetchers die with it in hand, and two when it runs alone.
 static void
 test_lost_fetchers(void **state)
 {
@@ -427,7 +427,7 @@ test_lost_fetchers(void **state)
     const struct store_record *record;
 
     (void)state;
-    for (uint32_t lost = 1; lost <= 4; lost++) {
+    for (uint32_t lost = 1; lost <= JOB_LOST_END; lost++) {
         assert_int_equal(scene->jobs[0].attempt, lost);
         peer_die(&scene->fetcher);
         assert_int_equal(job_at(scene, 0)->lost, lost);
@@ -435,7 +435,7 @@ test_lost_fetchers(void **state)
         peer_join(scene->world, &scene->fetcher, WIRE_FETCHER, 100);
         world_settle(scene->world);
         take_jobs(scene, &scene->fetcher);
-        assert_int_equal(scene->jobs_len, lost < 4);
+        assert_int_equal(scene->jobs_len, lost < JOB_LOST_END);
     }
     record = world_read_record(scene->world, scene->batch->number, &results);
     assert_int_equal(record->outcome, FAIL_WORKER_LOST);
@@ -478,7 +478,7 @@ test_other_losses(void **state)
     assert_int_equal(job_at(scene, 0)->lost, 0);
     peer_leave(&scene->fetcher);
     peer_join(scene->world, &scene->fetcher, WIRE_FETCHER, 100);
-    for (uint32_t lost = 1; lost <= 4; lost++) {
+    for (uint32_t lost = 1; lost <= JOB_LOST_END; lost++) {
         say_taken(&scene->hasher, scene->hasher.session->notes_len);
         world_settle(scene->world);
         take_jobs(scene, &scene->fetcher);
@@ -493,7 +493,7 @@ test_other_losses(void **state)
         wire_put_abort(scene->hasher.buf, &aborted, 1);
         peer_say(&scene->hasher, false, 0);
         assert_int_equal(job_at(scene, 0)->state,
-                         lost < 4 ? JOB_QUEUED : JOB_FAILED);
+                         lost < JOB_LOST_END ? JOB_QUEUED : JOB_FAILED);
     }
     scene_free(scene);
 }

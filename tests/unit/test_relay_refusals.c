@@ -324,7 +324,7 @@ break_until_it_ends(bool is_hasher)
     struct scene *scene = scene_new("sha512", 1, 256 * MIB);
     struct store_results results;
 
-    for (uint32_t lost = 1; lost <= 4; lost++) {
+    for (uint32_t lost = 1; lost <= JOB_LOST_END; lost++) {
         assert_int_equal(scene->jobs_len, 1);
         break_it(scene, is_hasher ? &scene->hasher : &scene->fetcher);
         assert_int_equal(job_at(scene, 0)->lost, lost);

@@ -23,11 +23,21 @@ make_suspect(struct scene *scene)
     assert_int_equal(scene->broker->suspects.len, 1);
 }
 
+// Its lease runs out.
+static void
+lose(struct scene *scene, struct job *suspect)
+{
+    suspect->renewed_ms -= LIMIT_MS(scene) + 1;
+    suspect->fetcher->lease_due_ms = 0;
+    leases_check(scene->broker);
+}
+
 static void
 test_suspect_runs_alone(void **state)
 {
     struct scene *scene = scene_with(1);
     struct batch *others;
+    struct session *fetcher, *hasher;
     struct peer second, idle;
     struct job *suspect;
 
@@ -41,6 +51,8 @@ test_suspect_runs_alone(void **state)
     scene->broker->is_draining = false;
     peer_join(scene->world, &second, WIRE_FETCHER, 10);
     peer_join(scene->world, &idle, WIRE_HASHER, 0);
+    strcpy(second.session->label, "second");
+    strcpy(idle.session->label, "idle");
     world_settle(scene->world);
     // One fetcher had nothing in hand: the suspect has it for itself, and the
     // others go to the other one.
@@ -56,12 +68,28 @@ test_suspect_runs_alone(void **state)
                      sessions_find(&scene->broker->sessions,
                                    scene->broker->suspects.hasher));
     assert_int_equal(suspects_hasher(scene->broker, suspect)->jobs_len, 0);
-    // One loss more, and it is its own doing; the fetcher serves others again.
-    suspect->renewed_ms -= LIMIT_MS(scene) + 1;
-    suspect->fetcher->lease_due_ms = 0;
-    leases_check(scene->broker);
+    // One loss alone may be chance: it runs alone again, with others than those
+    // ...
+    fetcher = suspect->fetcher;
+    hasher = suspects_hasher(scene->broker, suspect);
+    lose(scene, suspect);
+    assert_int_equal(suspect->state, JOB_QUEUED);
+    assert_false(fetcher->is_reserved);
+    assert_false(hasher->is_reserved);
+    batch_cancel(scene->broker, others); // both fetchers have nothing in hand
+    second.session->is_doubtful = scene->fetcher.session->is_doubtful = false;
+    world_settle(scene->world);
+    assert_int_equal(suspect->state, JOB_LEASED);
+    assert_ptr_not_equal(suspect->fetcher, fetcher);
+    // The hasher never had its body.
+    assert_ptr_equal(suspects_hasher(scene->broker, suspect), hasher);
+    assert_int_equal(suspect->fetcher->jobs_len, 1);
+    // ... and a second one is its own doing; the fetchers serve others again.
+    lose(scene, suspect);
     assert_int_equal(suspect->state, JOB_FAILED);
     second.session->is_doubtful = scene->fetcher.session->is_doubtful = false;
+    others = world_add_batch(scene->world, "p", "sha512", NULL);
+    world_append(scene->world, others, 50, 50);
     world_settle(scene->world);
     assert_int_equal(scene->broker->suspects.fetcher, 0);
     assert_false(second.session->is_reserved);
