@@ -60,6 +60,13 @@ apart_add(struct apart *apart, uint64_t key)
     apart->keys[key % APART_ORIGINS_MAX] = key;
 }
 
+void
+apart_remove(struct apart *apart, uint64_t key)
+{
+    if (apart_has(apart, key))
+        apart->keys[key % APART_ORIGINS_MAX] = 0;
+}
+
 bool
 apart_has(const struct apart *apart, uint64_t key)
 {

@@ -5,7 +5,8 @@
 // a length was told the missing bytes show. An origin that tells none has its
 // requests made by HTTP/1.1, one a connection, from then on: chunks have a
 // certain end. Origins that have sent bytes behind an answer are remembered in
-// the same way (sharing.h). Loop thread only.
+// the same way (sharing.h), and those that speak HTTP/1.1 alone. Loop thread
+// only.
 #ifndef FETCHER_APART_H
 #define FETCHER_APART_H
 #include "common/limits.h"
@@ -26,6 +27,7 @@ struct apart {
 uint64_t apart_key(const char *url);
 
 void apart_add(struct apart *apart, uint64_t key);
+void apart_remove(struct apart *apart, uint64_t key);
 bool apart_has(const struct apart *apart, uint64_t key);
 
 // False: this libcurl tells ends from resets.

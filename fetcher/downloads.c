@@ -224,7 +224,7 @@ go_on(struct downloads *downloads, struct transfer *transfer)
 
     if (code == CURLE_OK)
         return;
-    multi_remove(transfer->gate.multi, transfer->easy);
+    multi_remove(&transfer->gate);
     downloads_on_done(downloads, transfer->easy, code);
 }
 

@@ -12,6 +12,7 @@
 #include "fetcher/names.h"
 #include "fetcher/outbox.h"
 #include "fetcher/pause.h"
+#include "fetcher/pilot.h"
 #include "fetcher/profile.h"
 #include "fetcher/settings.h"
 #include "fetcher/sharing.h"
@@ -58,7 +59,8 @@ struct fetcher {
     struct profiles profiles;
     struct names *names;
     struct convoys convoys;
-    struct apart apart, untidy;
+    struct pilots pilots;
+    struct apart apart, untidy, plain;
     struct chunk_pool *pool;
     struct outbox *outbox;
     struct body_sink sink;
@@ -277,6 +279,9 @@ set_env(struct fetcher *fetcher)
     fetcher->env.convoys = &fetcher->convoys;
     fetcher->env.apart = apart_is_needed() ? &fetcher->apart : NULL;
     fetcher->env.untidy = &fetcher->untidy;
+    fetcher->pilots.go = sharing_go;
+    fetcher->env.pilots = &fetcher->pilots;
+    fetcher->env.plain = &fetcher->plain;
 }
 
 static int
@@ -407,6 +412,7 @@ finish(struct fetcher *fetcher)
     multi_sockets_fini(&fetcher->sockets);
     names_free(&fetcher->names);
     convoys_fini(&fetcher->convoys);
+    pilots_fini(&fetcher->pilots);
     if (fetcher->loop) {
         loop_timer_free(&fetcher->grace);
         loop_free(&fetcher->loop);

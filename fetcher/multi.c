@@ -3,7 +3,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
+#include <utlist.h>
 #include <uv.h>
 
 // Rounds of libcurl's immediate work a turn, so that the rest has its turn too.
@@ -34,17 +34,13 @@ handles_add(struct handles *handles, CURL *easy, CURLcode code)
     return true;
 }
 
-// Whether it was among those from the given place on.
-static bool
-handles_forget(struct handles *handles, size_t from, CURL *easy)
+static void
+handles_forget(struct handles *handles, CURL *easy)
 {
-    for (size_t i = from; i < handles->len; i++) {
-        if (handles->items[i].easy == easy) {
+    for (size_t i = 0; i < handles->len; i++) {
+        if (handles->items[i].easy == easy)
             handles->items[i].easy = NULL;
-            return true;
-        }
     }
-    return false;
 }
 
 static void
@@ -120,60 +116,41 @@ multi_free(struct multi **multi)
     multi_close_watches(*multi);
     loop_timer_free(&(*multi)->timer);
     free((*multi)->ended.items);
-    free((*multi)->waiting.items);
     free((*multi)->stuck.items);
     free(*multi);
     *multi = NULL;
 }
 
-int
-multi_add(struct multi *multi, CURL *easy)
+void
+multi_add(struct multi_gate *gate)
 {
-    struct handles *waiting = &multi->waiting;
-
-    // However long there is always one that waits: those that were begun go.
-    if (waiting->len == waiting->room && multi->waiting_at > waiting->len / 2) {
-        waiting->len -= multi->waiting_at;
-        memmove(waiting->items, waiting->items + multi->waiting_at,
-                waiting->len * sizeof(*waiting->items));
-        multi->waiting_at = 0;
-    }
-    return handles_add(waiting, easy, CURLE_OK) ? 0 : -ENOMEM;
+    DL_APPEND(gate->multi->waiting, gate);
+    gate->is_waiting = true;
 }
 
-static bool
-has_waiting(const struct multi *multi)
+static void
+take_waiting(struct multi_gate *gate)
 {
-    return multi->waiting_at < multi->waiting.len;
-}
-
-// The next one to be begun, or NULL.
-static CURL *
-take_waiting(struct multi *multi)
-{
-    CURL *easy = NULL;
-
-    while (!easy && has_waiting(multi))
-        easy = multi->waiting.items[multi->waiting_at++].easy;
-    if (!has_waiting(multi))
-        multi->waiting_at = multi->waiting.len = 0;
-    return easy;
+    DL_DELETE(gate->multi->waiting, gate);
+    gate->is_waiting = false;
 }
 
 static void
 remove_handle(struct multi *multi, CURL *easy)
 {
     (void)curl_multi_remove_handle(multi->curl, easy); // it was added by us
-    (void)handles_forget(&multi->stuck, 0, easy);
+    handles_forget(&multi->stuck, easy);
 }
 
 void
-multi_remove(struct multi *multi, CURL *easy)
+multi_remove(struct multi_gate *gate)
 {
-    if (handles_forget(&multi->waiting, multi->waiting_at, easy))
+    if (gate->is_waiting) {
+        take_waiting(gate);
         return;
-    (void)handles_forget(&multi->ended, 0, easy);
-    remove_handle(multi, easy);
+    }
+    handles_forget(&gate->multi->ended, gate->easy);
+    remove_handle(gate->multi, gate->easy);
 }
 
 static void
@@ -249,14 +226,14 @@ begin_waiting(struct multi *multi)
     uint64_t until_ns = uv_hrtime() + UINT64_C(1000000) * BEGIN_MS;
 
     do {
-        for (int i = 0; i < BEGIN_AT_ONCE && has_waiting(multi); i++) {
-            CURL *easy = take_waiting(multi);
+        for (int i = 0; i < BEGIN_AT_ONCE && multi->waiting; i++) {
+            CURL *easy = multi->waiting->easy;
 
-            if (easy)
-                begin(multi, easy);
+            take_waiting(multi->waiting);
+            begin(multi, easy);
         }
         run_due(multi);
-    } while (has_waiting(multi) && uv_hrtime() < until_ns);
+    } while (multi->waiting && uv_hrtime() < until_ns);
 }
 
 // When an address of a host does not answer in its share of the time, libcurl
@@ -282,7 +259,7 @@ multi_turn(struct multi *multi)
     multi->sockets->busy_until_ns = 0;
     go_on(multi);
     tell_connections_max(multi);
-    if (has_waiting(multi))
+    if (multi->waiting)
         begin_waiting(multi);
     for (int i = 0; i < ROUNDS_A_TURN && multi->is_due; i++)
         run_due(multi);
@@ -292,5 +269,5 @@ multi_turn(struct multi *multi)
 bool
 multi_is_due(const struct multi *multi)
 {
-    return multi->is_due || has_waiting(multi) || multi->stuck.len;
+    return multi->is_due || multi->waiting || multi->stuck.len;
 }

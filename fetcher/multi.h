@@ -54,23 +54,28 @@ int multi_new(struct loop *loop, struct multi_sockets *sockets,
 // All transfers must have been removed.
 void multi_free(struct multi **multi);
 
-// Whether connections may be made; lives as long as the handle it was given to.
+// A handle's way into a multi; lives as long as the handle.
 struct multi_gate {
-    struct multi *multi; // multi_prepare() sets it
     multi_connect_fn *may_connect;
     void *arg;
+    // The multi's.
+    struct multi *multi; // multi_prepare() sets it
+    CURL *easy;          // ... and this
+    bool is_waiting;     // was added, and libcurl does not have it yet
+    struct multi_gate *prev, *next;
 };
 
-// Sets what a handle needs for multi_add(), once in its life. The handle may
-// not outlive the multi nor the gate. Returns 0 or -EINVAL.
+// Sets what a handle needs for multi_add(), before the first and when it is to
+// have another multi. The handle may not outlive the multi nor the gate.
+// Returns 0 or -EINVAL.
 int multi_prepare(struct multi *multi, CURL *easy, struct multi_gate *gate);
 
-// Has multi_turn() start a transfer, in the order they come. Returns 0 or
-// -ENOMEM.
-int multi_add(struct multi *multi, CURL *easy);
+// Has multi_turn() start a transfer, in the order they come. May be called
+// within libcurl's callbacks.
+void multi_add(struct multi_gate *gate);
 
 // Takes a transfer out before its end: its connection is closed.
-void multi_remove(struct multi *multi, CURL *easy);
+void multi_remove(struct multi_gate *gate);
 
 // Runs what is due now and reports what has finished: at the end of each turn.
 void multi_turn(struct multi *multi);

@@ -21,11 +21,10 @@ struct multi {
     void *arg;
     bool is_due;
     struct multi_sockets *sockets;
-    long open;              // sockets of its own
-    struct handles waiting; // to be begun, first come first served ...
-    size_t waiting_at;      // ... from here on
-    struct handles stuck;   // between two addresses (go_on)
-    struct handles ended;   // and not reported yet
+    long open;                  // sockets of its own
+    struct multi_gate *waiting; // to be begun, first come first served
+    struct handles stuck;       // between two addresses (go_on)
+    struct handles ended;       // and not reported yet
     struct watch *by_easy;
 };
 

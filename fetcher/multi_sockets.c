@@ -362,6 +362,7 @@ multi_prepare(struct multi *multi, CURL *easy, struct multi_gate *gate)
     CURLcode code = CURLE_OK;
 
     gate->multi = multi;
+    gate->easy = easy;
     code |= curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, open_socket);
     code |= curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, gate);
     code |= curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, close_socket);

@@ -4,6 +4,7 @@
 #include "fetcher/apart.h"
 #include "fetcher/convoy.h"
 #include "fetcher/outbox.h"
+#include "fetcher/pilot.h"
 #include "fetcher/profile.h"
 #include "fetcher/receive.h"
 #include "fetcher/tls.h"
@@ -13,6 +14,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <strings.h>
 
 // The broker wants to know that the host of the job's URL is there. A
@@ -24,6 +26,31 @@ tell_connected(const struct transfer *transfer)
                ? outbox_add_connected(transfer->env->sink->outbox,
                                       transfer->job, transfer->attempt)
                : 0;
+}
+
+// Requests that libcurl moves to another connection wait for it, if it may be
+// shared. Within libcurl's own line that is: they are few.
+static void
+tell_pipewait(struct transfer *transfer, bool is_shared)
+{
+    if (is_shared == transfer->told_pipewait)
+        return;
+    (void)curl_easy_setopt(transfer->easy, CURLOPT_PIPEWAIT, (long)is_shared);
+    transfer->told_pipewait = is_shared;
+}
+
+// It has a connection, and so it is known whether the others share it.
+static void
+arrive(struct transfer *transfer)
+{
+    const struct transfer_env *env = transfer->env;
+
+    if (transfer->is_multiplexed)
+        apart_remove(env->plain, transfer->origin);
+    else
+        apart_add(env->plain, transfer->origin);
+    tell_pipewait(transfer, transfer->is_multiplexed);
+    pilot_arrive(env->pilots, &transfer->pilot, transfer->is_multiplexed);
 }
 
 // libcurl is about to send the request, over a new connection or one that is
@@ -44,6 +71,8 @@ on_request(void *arg, char *address, char *local_address, int port,
     if (!transfer->is_secure)
         return CURL_PREREQFUNC_OK;
     transfer->is_multiplexed = tls_is_http2(transfer->easy);
+    if (transfer->told_version != CURL_HTTP_VERSION_1_1)
+        arrive(transfer);
     transfer->is_crowded = !transfer->is_multiplexed &&
                            !tls_use_begin(transfer->easy, &transfer->use);
     if (transfer->is_crowded)
@@ -146,20 +175,67 @@ sharing_tell_origin(struct transfer *transfer, const char *url)
     const struct transfer_env *env = transfer->env;
 
     transfer->is_secure = strncasecmp(url, "https:", 6) == 0;
-    // Those that come while the first connection to an origin is made wait
-    // until it says whether it can be shared. http:// never can: libcurl would
-    // believe a status line that says HTTP/2, and send all that host's requests
-    // over connections that others wait for an answer on.
-    (void)curl_easy_setopt(transfer->easy, CURLOPT_PIPEWAIT,
-                           (long)transfer->is_secure);
     transfer->origin = apart_key(url);
     (void)curl_easy_setopt(
         transfer->easy, CURLOPT_SHARE,
         tls_sessions_share(env->tls_sessions, transfer->origin));
+    // http:// never shares connections: libcurl would believe a status line
+    // that says HTTP/2, and send all that host's requests over connections that
+    // others wait for an answer on.
     tell_version(transfer,
                  !transfer->is_secure ||
                      (env->apart && apart_has(env->apart, transfer->origin)));
     return tell_multi(transfer);
+}
+
+static struct transfer *
+transfer_of_pilot(const struct pilot_member *member)
+{
+    return (struct transfer *)(void *)((uintptr_t)member -
+                                       offsetof(struct transfer, pilot));
+}
+
+void
+sharing_begin(struct transfer *transfer)
+{
+    const struct transfer_env *env = transfer->env;
+    bool may_share = transfer->told_version != CURL_HTTP_VERSION_1_1 &&
+                     !transfer->is_fresh &&
+                     !apart_has(env->plain, transfer->origin);
+
+    sharing_tell_last(transfer, apart_has(env->untidy, transfer->origin));
+    tell_pipewait(transfer, false);
+    if (!may_share || !pilot_join(env->pilots, &transfer->pilot,
+                                  transfer->origin, transfer->gate.multi))
+        multi_add(&transfer->gate);
+}
+
+void
+sharing_go(struct pilot_member *member, bool is_shared)
+{
+    struct transfer *transfer = transfer_of_pilot(member);
+
+    tell_pipewait(transfer, is_shared);
+    multi_add(&transfer->gate);
+}
+
+bool
+sharing_waits(const struct transfer *transfer)
+{
+    return transfer->pilot.state == PILOT_WAITS;
+}
+
+bool
+sharing_waits_for_addresses(const struct transfer *transfer)
+{
+    return lookup_is_under_way(
+        &transfer_of_pilot(pilot_of(&transfer->pilot))->lookup);
+}
+
+void
+sharing_land(struct transfer *transfer)
+{
+    pilot_leave(transfer->env->pilots, &transfer->pilot);
 }
 
 // What libcurl says of a connection that others have used before.

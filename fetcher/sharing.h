@@ -9,6 +9,7 @@
 
 struct convoy_member;
 struct convoys;
+struct pilot_member;
 struct transfer;
 
 // Sets what a new handle needs.
@@ -19,6 +20,16 @@ CURLcode sharing_prepare(struct transfer *transfer);
 int sharing_tell_origin(struct transfer *transfer, const char *url);
 // It is to have a connection that is made for it.
 void sharing_tell_fresh(struct transfer *transfer, bool is_fresh);
+
+// The request is set up: it begins, or waits for the one that has gone ahead to
+// its origin (pilot.h).
+void sharing_begin(struct transfer *transfer);
+// Whether it waits so.
+bool sharing_waits(const struct transfer *transfer);
+// Whether it waits for its host's addresses, or for one that does.
+bool sharing_waits_for_addresses(const struct transfer *transfer);
+// It is over, or will not begin: nobody waits for it any more.
+void sharing_land(struct transfer *transfer);
 
 // Its connection is to be closed when it is over.
 void sharing_tell_last(struct transfer *transfer, bool is_last);
@@ -52,5 +63,8 @@ struct transfer *sharing_next_held(struct convoys *convoys);
 
 // The convoys' hold.
 bool sharing_hold(struct convoy_member *member);
+
+// The pilots' go.
+void sharing_go(struct pilot_member *member, bool is_shared);
 
 #endif

@@ -2,7 +2,6 @@
 
 #include "common/log.h"
 #include "fetcher/address_policy.h"
-#include "fetcher/apart.h"
 #include "fetcher/multi.h"
 #include "fetcher/receive.h"
 #include "fetcher/request.h"
@@ -74,12 +73,12 @@ on_looked_up(void *arg, enum fail fail, const char *why)
     struct transfer *transfer = arg;
 
     transfer->error[0] = '\0'; // of the request that had no addresses
-    if (fail == FAIL_OK && multi_add(transfer->gate.multi, transfer->easy) == 0)
+    if (fail == FAIL_OK) {
+        multi_add(&transfer->gate);
         return;
+    }
     if (fail == FAIL_BLOCKED_ADDRESS)
         stop_refused(transfer, why);
-    else if (fail == FAIL_OK)
-        receive_stop(transfer, FAIL_INTERNAL, "out of memory");
     else
         receive_stop(transfer, fail, why);
     transfer->env->on_end(transfer->env->arg, transfer);
@@ -223,6 +222,20 @@ tell_time_left(struct transfer *transfer)
     transfer->told.max_time_ms = left_ms;
 }
 
+static int
+tell_url(struct transfer *transfer, const char *url)
+{
+    const struct settings *settings = transfer->env->settings;
+
+    transfer->is_proxied = transfer->is_secure ? settings->is_https_proxied
+                                               : settings->is_http_proxied;
+    if (transfer->profile && transfer->profile->proxy)
+        transfer->is_proxied = false; // not the operator's
+    if (curl_easy_setopt(transfer->easy, CURLOPT_URL, url) != CURLE_OK)
+        return -ENOMEM;
+    return 0;
+}
+
 int
 transfer_ask(struct transfer *transfer, const char *url)
 {
@@ -233,20 +246,11 @@ transfer_ask(struct transfer *transfer, const char *url)
     transfer->is_connecting = false;
     transfer->is_connected = false;
     tell_time_left(transfer);
-    if (url && sharing_tell_origin(transfer, url) != 0)
+    if (url && (sharing_tell_origin(transfer, url) != 0 ||
+                tell_url(transfer, url) != 0))
         return -ENOMEM;
-    sharing_tell_last(transfer,
-                      apart_has(transfer->env->untidy, transfer->origin));
-    if (!url) // the same as before
-        return multi_add(transfer->gate.multi, transfer->easy);
-    transfer->is_proxied = transfer->is_secure
-                               ? transfer->env->settings->is_https_proxied
-                               : transfer->env->settings->is_http_proxied;
-    if (transfer->profile && transfer->profile->proxy)
-        transfer->is_proxied = false; // not the operator's
-    if (curl_easy_setopt(transfer->easy, CURLOPT_URL, url) != CURLE_OK)
-        return -ENOMEM;
-    return multi_add(transfer->gate.multi, transfer->easy);
+    sharing_begin(transfer);
+    return 0;
 }
 
 // The job begins where its URL says, with what that entrusts to its origin.
@@ -459,6 +463,7 @@ go_on_after(struct transfer *transfer, CURLcode code)
             receive_stop(transfer, fail, why);
         return fail == FAIL_OK;
     }
+    sharing_land(transfer);
     transfer->code = code;
     verdict_add_request(transfer);
     if (sharing_is_unanswered(transfer, code))
@@ -529,6 +534,7 @@ transfer_start(struct transfer *transfer, uint64_t job, uint32_t attempt,
 void
 transfer_end(struct transfer *transfer)
 {
+    sharing_land(transfer);
     decoder_free(&transfer->decoder);
     transfer->lookup.profile = NULL;
     profile_unref(&transfer->profile);
@@ -539,8 +545,8 @@ transfer_drop(struct transfer *transfer, bool is_running)
 {
     if (lookup_is_under_way(&transfer->lookup))
         lookup_cancel(&transfer->lookup);
-    else if (is_running)
-        multi_remove(transfer->gate.multi, transfer->easy);
+    else if (is_running && !sharing_waits(transfer))
+        multi_remove(&transfer->gate);
     sharing_leave(transfer);
     return body_drop(&transfer->body);
 }
@@ -555,7 +561,7 @@ transfer_resume(struct transfer *transfer)
 bool
 transfer_waits_unbegun(const struct transfer *transfer)
 {
-    return lookup_is_under_way(&transfer->lookup) && !transfer->is_begun &&
+    return sharing_waits_for_addresses(transfer) && !transfer->is_begun &&
            !transfer->body.has_left;
 }
 
@@ -579,10 +585,13 @@ bool
 transfer_vouch(struct transfer *transfer, uint64_t now_ms)
 {
     // A look-up has limits of its own, and an outage is not the URL's failure.
+    // Who waits for a pilot does so no longer than that is vouched for: taken
+    // back, it leaves. What waits in the multi is begun as fast as can be.
     bool waits = transfer->is_finished || transfer->claim.wait != CREDIT_RUNS ||
                  transfer->rate.waits ||
                  transfer->convoy.state == CONVOY_HELD ||
-                 lookup_is_under_way(&transfer->lookup);
+                 lookup_is_under_way(&transfer->lookup) ||
+                 sharing_waits(transfer) || transfer->gate.is_waiting;
 
     return vouch_look(&transfer->vouch, progress_of(transfer), waits,
                       vouch_silence_max_ms(&transfer->set), now_ms);

@@ -17,6 +17,7 @@
 #include "fetcher/digest_fields.h"
 #include "fetcher/lookup.h"
 #include "fetcher/multi.h"
+#include "fetcher/pilot.h"
 #include "fetcher/profile.h"
 #include "fetcher/rate.h"
 #include "fetcher/redirect.h"
@@ -39,8 +40,10 @@ struct transfer_env {
     size_t multis_len;
     struct names *names;
     struct convoys *convoys;
+    struct pilots *pilots;
     struct apart *apart;  // NULL: this libcurl needs none
     struct apart *untidy; // origins that have sent bytes nobody asked for
+    struct apart *plain;  // ... that speak HTTP/1.1 under TLS
     struct tls_sessions *tls_sessions;
     struct body_sink *sink;
     struct fetch_stats *stats;
@@ -75,6 +78,7 @@ struct transfer {
     struct multi_gate gate;
     struct lookup lookup;
     struct convoy_member convoy; // while a request to an https URL is under way
+    struct pilot_member pilot;   // ... until that has a connection
     char error[CURL_ERROR_SIZE];
     struct wire_request set;   // what the job asks for
     struct wire_request told;  // what the handle was told last
@@ -129,6 +133,7 @@ struct transfer {
     bool is_secure;        // its URL is an https one
     uint64_t origin;       // ... and this is the key of its origin
     long told_version;     // of HTTP, as the handle was told last
+    bool told_pipewait;    // ... and so
     bool is_doubtful;      // ... and how its body ends would not be certain
     bool is_proxied;       // its connections are those of the operator's proxy
     const char *refusal;   // why an address was refused, and no other was tried

@@ -1,6 +1,10 @@
-"""A host that neither makes connections nor refuses them."""
+"""A host that neither makes connections nor refuses them; one that takes
+connections and then no more of TLS."""
 import contextlib
 import socket
+import ssl
+import threading
+import time
 
 
 @contextlib.contextmanager
@@ -29,3 +33,39 @@ def silent_port():
     """The port of one at 127.0.0.1."""
     with silent_socket() as listener:
         yield listener.getsockname()[1]
+
+
+@contextlib.contextmanager
+def silent_after_one(certificate, key):
+    """A server at 127.0.0.1 that takes one connection under TLS, and three
+    seconds for its answer. Further connections are made, and nothing comes of
+    them. Yields its port, and an event: it was asked."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    asked = threading.Event()
+
+    def answer_one(listener):
+        with context.wrap_socket(listener.accept()[0], server_side=True) as one:
+            one.recv(65536)
+            asked.set()
+            one.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n"
+                        b"Connection: close\r\n\r\n")
+            for _ in range(10):
+                time.sleep(0.3)
+                one.sendall(b"x")
+
+    with socket.create_server(("127.0.0.1", 0), backlog=256) as listener:
+        server = threading.Thread(target=answer_one, args=(listener,),
+                                  daemon=True)
+        server.start()
+        yield listener.getsockname()[1], asked
+        server.join(60)
+
+
+@contextlib.contextmanager
+def silent_under_tls(count):
+    """Addresses at which connections are made, and nothing comes of them."""
+    with contextlib.ExitStack() as stack:
+        yield [stack.enter_context(
+            socket.create_server((f"127.0.7.{n}", 0), backlog=64)).getsockname()
+            for n in range(1, count + 1)]

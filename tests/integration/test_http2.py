@@ -10,6 +10,7 @@ import pytest
 import harness
 import origin as odd
 from harness import wait_until
+from silent_host import silent_after_one, silent_under_tls
 
 MIB = 1024 # in KiB, as /proc has it
 FACTS = ("log_format facts '$status $server_protocol $connection "
@@ -282,3 +283,49 @@ def test_versions_asked_for(http2):
     (record,) = harness.urlsum("get", "--format", "jsonl", "--http2",
                                plain).records()
     assert record["http_version"] == 11
+
+
+def test_nobody_waits_for_silent_strangers(http2):
+    """Requests that wait for their origin's first connection: those of silent
+    origins, which are many, keep no other's back. The URLs of one that answers
+    come last in the list and first in the results."""
+    slow = harness.OddOrigin()
+    try:
+        server = http2(upstream=slow.base)
+        good = [server.url(f"odd/hold/700/{n}", "https") for n in range(8)]
+        with silent_under_tls(60) as silent:
+            urls = [f"https://{address}:{port}/{n}" for n in range(2)
+                    for address, port in silent]
+            done = harness.urlsum(
+                "get", "--cacert", server.ca, "-i", "-", "--format", "jsonl",
+                "--retry", "0", "--connect-timeout", "2", "--parallel-max",
+                "256", stdin="\n".join([*urls, *good]), codes=(1,))
+    finally:
+        slow.end()
+    records = done.records()
+    assert [record["outcome"] for record in records] == \
+        ["ok"] * 8 + ["timeout"] * 120
+
+
+def test_who_waits_for_a_connection_keeps_its_lease(new_fleet, http2):
+    """An origin that is there goes silent. A batch with connections of its own
+    waits for one that tries, not for one after another, and the fetcher vouches
+    for those that wait."""
+    server = http2()
+    fleet = new_fleet()
+    fleet.start_broker("--ttl", "1", "--parallel-max-host", "20")
+    fleet.start_hasher()
+    fleet.start_fetcher("--cacert", server.ca)
+    with silent_after_one(server.folder / "server.pem",
+                          server.folder / "server.key") as (port, asked):
+        base = f"https://localhost:{port}/"
+        (first,) = fleet.client("submit", base).lines
+        assert asked.wait(harness.GIVE_UP_S)
+        records = fleet.client(
+            "get", "-k", "--format", "jsonl", "--retry", "0",
+            "--connect-timeout", "1", "--speed-time", "1",
+            *(f"{base}{n}" for n in range(20)), codes=(1,)).records()
+        fleet.client("wait", first)
+    assert {(record["outcome"], record["attempts"])
+            for record in records} == {("timeout", 1)}
+    assert not fleet.broker.events("job.lease_over")
