@@ -149,12 +149,14 @@ class Program:
     def end(self):
         """Whatever happened before: afterwards it is gone. Returns what a
         sanitizer found."""
+        # What it has in hand is nobody's any more: a second signal means now.
+        for patience in (0.5, 10):
+            if self.process.poll() is None:
+                self.process.terminate()
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self.process.wait(patience * PATIENCE)
         if self.process.poll() is None:
-            self.process.terminate()
-            try:
-                self.process.wait(10 * PATIENCE)
-            except subprocess.TimeoutExpired:
-                self.kill()
+            self.kill()
         self.log_file.close()
         code = self.process.returncode
         if REPORTS.search(self.text()) or (

@@ -16,8 +16,10 @@ def test_sockets_that_never_connected(new_fleet, origin):
     fleet.start_broker("--parallel-max-host", "8")
     fleet.start_hasher()
     fetcher = fleet.start_fetcher("--parallel-max", "8")
-    with silent_port() as port:
-        urls = [f"http://127.0.0.1:{port}/{n}" for n in range(8)]
+    with contextlib.ExitStack() as stack:
+        # Eight origins, for to one nobody connects so often.
+        urls = [f"http://127.0.0.1:{stack.enter_context(silent_port())}/"
+                for _ in range(8)]
         fleet.client("get", "--connect-timeout", "1", "--retry", "0", *urls,
                      codes=(1,))
         want = {origin.url(f"slow/1000/{n}/5"): odd.digest(1000, n)

@@ -188,7 +188,7 @@ a_doubt_holds_questions_back(void **state)
 static void
 begin_outage(struct scene *scene, struct waiter *waiters, size_t len)
 {
-    char name[16];
+    char name[32];
 
     for (size_t i = 0; i < len; i++) {
         (void)snprintf(name, sizeof(name), "%zu.test", i);
