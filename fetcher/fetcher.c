@@ -8,7 +8,7 @@
 #include "fetcher/chunk.h"
 #include "fetcher/downloads.h"
 #include "fetcher/fetch_stats.h"
-#include "fetcher/multi.h"
+#include "fetcher/multis.h"
 #include "fetcher/names.h"
 #include "fetcher/outbox.h"
 #include "fetcher/pause.h"
@@ -40,12 +40,6 @@
 #define BUFFER_BYTES_MANY (16 * 1024)
 #define PARALLEL_FEW 512
 
-// libcurl looks at all connections of a multi whenever a transfer ends: with
-// thousands of them that would be most of its time. So there is one for each so
-// many transfers, to a ceiling.
-#define MULTI_TRANSFERS 1024
-#define MULTIS_MAX 32
-
 struct fetcher {
     const struct fetcher_config *config;
     struct settings settings;
@@ -53,9 +47,8 @@ struct fetcher {
     struct loop *loop;
     struct worker_link *link;
     struct curve curve;
-    struct multi *multis[MULTIS_MAX]; // an origin's hash says which is its
-    size_t multis_len;
-    struct multi_sockets sockets;
+    struct multis multis;
+    struct multi_sockets sockets; // of these and the profiles'
     struct profiles profiles;
     struct names *names;
     struct convoys convoys;
@@ -214,16 +207,6 @@ send_message(void *arg, const struct wire_buf *buf, zmq_msg_t *body)
     return worker_link_send(fetcher->link, buf, body);
 }
 
-static bool
-multis_are_due(const struct fetcher *fetcher)
-{
-    for (size_t i = 0; i < fetcher->multis_len; i++) {
-        if (multi_is_due(fetcher->multis[i]))
-            return true;
-    }
-    return false;
-}
-
 // End of the turn: what came of it goes out.
 static void
 on_flush(void *arg)
@@ -234,15 +217,14 @@ on_flush(void *arg)
     names_turn(fetcher->names);
     pause_turn(&fetcher->pause, names_are_out(fetcher->names), fetcher->link,
                fetcher->downloads, loop_now_ms(fetcher->loop));
-    for (size_t i = 0; i < fetcher->multis_len; i++)
-        multi_turn(fetcher->multis[i]);
+    multis_turn(&fetcher->multis);
     profiles_turn(&fetcher->profiles);
     downloads_run_rate(fetcher->downloads);
     convoys_turn(&fetcher->convoys);
     give_up(fetcher, body_flush_streams(&fetcher->sink));
     give_up(fetcher, outbox_flush(fetcher->outbox));
-    if (multis_are_due(fetcher) || profiles_is_due(&fetcher->profiles) ||
-        convoys_next(&fetcher->convoys))
+    if (multis_are_due(&fetcher->multis) ||
+        profiles_is_due(&fetcher->profiles) || convoys_next(&fetcher->convoys))
         loop_again(fetcher->loop);
 }
 
@@ -256,8 +238,7 @@ set_env(struct fetcher *fetcher)
 
     fetcher->sink.outbox = fetcher->outbox;
     fetcher->sink.pool = fetcher->pool;
-    fetcher->env.multis = fetcher->multis;
-    fetcher->env.multis_len = fetcher->multis_len;
+    fetcher->env.multis = &fetcher->multis;
     fetcher->env.sink = &fetcher->sink;
     fetcher->env.stats = &fetcher->stats;
     fetcher->stats.slots = (size_t)config->parallel_max;
@@ -304,35 +285,30 @@ make_downloads(struct fetcher *fetcher)
         &fetcher->downloads);
 }
 
-// For a profile that keeps its connections apart.
-static int
-make_multi(void *arg, struct multi_sockets *sockets, struct multi **out_multi)
+static void
+init_multis(struct fetcher *fetcher)
 {
-    struct fetcher *fetcher = arg;
-
-    sockets->connections_max = fetcher->settings.apart_connections_max;
-    return multi_new(fetcher->loop, sockets, downloads_on_done,
-                     fetcher->downloads, out_multi);
-}
-
-static int
-make_multis(struct fetcher *fetcher)
-{
-    int64_t len = 1 + (fetcher->config->parallel_max - 1) / MULTI_TRANSFERS;
-    int err = 0;
+    size_t transfers = (size_t)fetcher->config->parallel_max;
+    size_t kept = (size_t)fetcher->settings.apart_connections_max;
+    struct multis_config config = {
+        .loop = fetcher->loop,
+        .sockets = &fetcher->sockets,
+        .done = downloads_on_done,
+        .arg = fetcher->downloads,
+        .len = multis_len_for(transfers),
+        .kept_each = 1,
+    };
 
     // As many more can be open as transfers run.
     fetcher->sockets.connections_max =
-        fetcher->settings.connections_max - (long)fetcher->config->parallel_max;
-    if (len > MULTIS_MAX)
-        len = MULTIS_MAX;
-    while (fetcher->multis_len < (size_t)len && !err) {
-        err = multi_new(fetcher->loop, &fetcher->sockets, downloads_on_done,
-                        fetcher->downloads,
-                        &fetcher->multis[fetcher->multis_len]);
-        fetcher->multis_len += !err;
-    }
-    return err;
+        fetcher->settings.connections_max - (long)transfers;
+    multis_init(&fetcher->multis, &config);
+    // A profile has fewer where open files are few: each of its multis may keep
+    // one connection at least.
+    while (config.len > 1 && kept / config.len <= MULTI_FILES)
+        config.len--;
+    config.kept_each = (long)(kept / config.len) - MULTI_FILES;
+    profiles_init(&fetcher->profiles, &config);
 }
 
 static int
@@ -378,8 +354,6 @@ start(struct fetcher *fetcher)
     if (!err)
         err = make_downloads(fetcher);
     if (!err)
-        err = make_multis(fetcher);
-    if (!err)
         err = names_new(fetcher->loop, fetcher->config, &fetcher->stats.names,
                         &fetcher->names);
     if (!err)
@@ -391,7 +365,7 @@ start(struct fetcher *fetcher)
     if (err)
         return err;
     set_env(fetcher);
-    profiles_init(&fetcher->profiles, make_multi, fetcher);
+    init_multis(fetcher);
     err = open_link(fetcher);
     if (err)
         return err;
@@ -407,8 +381,7 @@ finish(struct fetcher *fetcher)
     http_free(&fetcher->http);
     worker_link_free(&fetcher->link);
     profiles_fini(&fetcher->profiles);
-    for (size_t i = 0; i < fetcher->multis_len; i++)
-        multi_free(&fetcher->multis[i]);
+    multis_fini(&fetcher->multis);
     multi_sockets_fini(&fetcher->sockets);
     names_free(&fetcher->names);
     convoys_fini(&fetcher->convoys);

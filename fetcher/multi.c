@@ -65,26 +65,14 @@ on_timer_set(CURLM *curl, long timeout_ms, void *arg)
     return 0;
 }
 
-int
-multi_new(struct loop *loop, struct multi_sockets *sockets, multi_done_fn *done,
-          void *arg, struct multi **out_multi)
+static int
+open_curl(struct multi *multi)
 {
-    struct multi *multi = calloc(1, sizeof(*multi));
     CURLMcode code = CURLM_OK;
-    int err = -ENOMEM;
 
-    if (!multi)
-        return -ENOMEM;
-    multi->loop = loop;
-    multi->sockets = sockets;
-    multi->done = done;
-    multi->arg = arg;
     multi->curl = curl_multi_init();
     if (!multi->curl)
-        goto out;
-    err = loop_timer_new(loop, on_timer, multi, &multi->timer);
-    if (err)
-        goto out;
+        return -ENOMEM;
     code |= curl_multi_setopt(multi->curl, CURLMOPT_SOCKETFUNCTION,
                               multi_on_socket);
     code |= curl_multi_setopt(multi->curl, CURLMOPT_SOCKETDATA, multi);
@@ -95,7 +83,26 @@ multi_new(struct loop *loop, struct multi_sockets *sockets, multi_done_fn *done,
                               (long)CURLPIPE_MULTIPLEX);
     code |= curl_multi_setopt(multi->curl, CURLMOPT_MAX_CONCURRENT_STREAMS,
                               STREAMS_MAX);
-    err = code == CURLM_OK ? 0 : -EINVAL;
+    return code == CURLM_OK ? 0 : -EINVAL;
+}
+
+int
+multi_new(struct loop *loop, struct multi_sockets *sockets, long kept,
+          multi_done_fn *done, void *arg, struct multi **out_multi)
+{
+    struct multi *multi = calloc(1, sizeof(*multi));
+    int err;
+
+    if (!multi)
+        return -ENOMEM;
+    multi->loop = loop;
+    multi->sockets = sockets;
+    multi->kept = kept < 1 ? 1 : kept;
+    multi->done = done;
+    multi->arg = arg;
+    err = loop_timer_new(loop, on_timer, multi, &multi->timer);
+    if (!err)
+        err = open_curl(multi);
     if (err)
         goto out;
 
@@ -106,14 +113,21 @@ out:
     return err;
 }
 
+// Ends the connections and so, through close_socket(), their watches.
+static void
+close_curl(struct multi *multi)
+{
+    (void)curl_multi_cleanup(multi->curl);
+    multi->curl = NULL;
+    multi_close_watches(multi);
+}
+
 void
 multi_free(struct multi **multi)
 {
     if (!*multi)
         return;
-    // Closes the connections and so, through close_socket(), their watches.
-    (void)curl_multi_cleanup((*multi)->curl);
-    multi_close_watches(*multi);
+    close_curl(*multi);
     loop_timer_free(&(*multi)->timer);
     free((*multi)->ended.items);
     free((*multi)->stuck.items);
@@ -139,6 +153,7 @@ static void
 remove_handle(struct multi *multi, CURL *easy)
 {
     (void)curl_multi_remove_handle(multi->curl, easy); // it was added by us
+    multi->running--;
     handles_forget(&multi->stuck, easy);
 }
 
@@ -170,7 +185,25 @@ tell_connections_max(struct multi *multi)
         multi->sockets->connections_max - multi->sockets->open + multi->open;
 
     (void)curl_multi_setopt(multi->curl, CURLMOPT_MAXCONNECTS,
-                            max < 1 ? 1L : max);
+                            max < multi->kept ? multi->kept : max);
+}
+
+// Nothing runs here, and others need what is open: libcurl would close it when
+// transfers of its own end, and there are none.
+static bool
+is_in_the_way(const struct multi *multi)
+{
+    return !multi->running && !multi->waiting && multi->open > multi->kept &&
+           multi->sockets->open > multi->sockets->connections_max;
+}
+
+static bool
+open_anew(struct multi *multi)
+{
+    loop_timer_stop(multi->timer);
+    multi->is_due = false;
+    close_curl(multi);
+    return open_curl(multi) == 0;
 }
 
 // libcurl's messages are all taken before the first handle is removed: each
@@ -212,8 +245,9 @@ run_due(struct multi *multi)
 static void
 begin(struct multi *multi, CURL *easy)
 {
-    if (curl_multi_add_handle(multi->curl, easy) != CURLM_OK &&
-        !handles_add(&multi->ended, easy, CURLE_OUT_OF_MEMORY))
+    if (curl_multi_add_handle(multi->curl, easy) == CURLM_OK)
+        multi->running++;
+    else
         multi->done(multi->arg, easy, CURLE_OUT_OF_MEMORY);
 }
 
@@ -257,6 +291,8 @@ void
 multi_turn(struct multi *multi)
 {
     multi->sockets->busy_until_ns = 0;
+    if (!multi->curl || is_in_the_way(multi))
+        (void)open_anew(multi);
     go_on(multi);
     tell_connections_max(multi);
     if (multi->waiting)

@@ -33,9 +33,10 @@ struct watch;
 // What several multis of one loop have together: the descriptors that they
 // watch, how many may be open, and the time of a turn.
 struct multi_sockets {
-    // When a transfer ends while more are open, idle ones included, the one
-    // that waits longest ends too: so there are never more than these and as
-    // many as transfers run.
+    // When a transfer ends while more are open, idle ones included, the one of
+    // its multi that waits longest ends too, and a multi without transfers
+    // closes its own: so there are never more than these, those that multis may
+    // keep anyway, and as many as transfers run.
     long connections_max;
     long open;              // now
     struct watch **watches; // by descriptor
@@ -47,8 +48,9 @@ struct multi_sockets {
 void multi_sockets_fini(struct multi_sockets *sockets);
 
 // Returns 0 or a negative errno. The caller owns *out_multi; the loop and the
-// sockets must outlive it.
-int multi_new(struct loop *loop, struct multi_sockets *sockets,
+// sockets must outlive it. It may keep kept connections, however many others
+// have; at least one.
+int multi_new(struct loop *loop, struct multi_sockets *sockets, long kept,
               multi_done_fn *done, void *arg, struct multi **out_multi);
 
 // All transfers must have been removed.

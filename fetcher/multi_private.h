@@ -22,6 +22,8 @@ struct multi {
     bool is_due;
     struct multi_sockets *sockets;
     long open;                  // sockets of its own
+    long kept;                  // ... that it may keep in any case
+    size_t running;             // transfers that libcurl has
     struct multi_gate *waiting; // to be begun, first come first served
     struct handles stuck;       // between two addresses (go_on)
     struct handles ended;       // and not reported yet

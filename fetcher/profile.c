@@ -1,6 +1,6 @@
 #include "fetcher/profile.h"
 
-#include "fetcher/multi.h"
+#include "fetcher/tls_sessions.h"
 #include "proto/profile.h"
 
 #include <arpa/inet.h>
@@ -22,8 +22,10 @@ profile_free(struct profile *profile)
     for (size_t i = 0; i < profile->resolve_len; i++)
         free(profile->resolve[i]);
     free(profile->resolve);
-    multi_free(&profile->multi);
-    multi_sockets_fini(&profile->sockets);
+    if (profile->multis)
+        multis_fini(profile->multis);
+    free(profile->multis);
+    tls_sessions_free(&profile->tls_sessions);
     free(profile);
 }
 
@@ -157,10 +159,19 @@ is_apart(const struct profile *profile)
 // --- Places ---
 
 void
-profiles_init(struct profiles *profiles, profile_multi_fn *make_multi,
-              void *arg)
+profiles_init(struct profiles *profiles, const struct multis_config *config)
 {
-    *profiles = (struct profiles){.make_multi = make_multi, .arg = arg};
+    *profiles = (struct profiles){.config = *config};
+}
+
+static int
+keep_apart(const struct profiles *profiles, struct profile *profile)
+{
+    profile->multis = malloc(sizeof(*profile->multis));
+    if (!profile->multis)
+        return -ENOMEM;
+    multis_init(profile->multis, &profiles->config);
+    return tls_sessions_new(&profile->tls_sessions);
 }
 
 int
@@ -178,15 +189,14 @@ profiles_put(struct profiles *profiles, uint64_t place,
         return -ENOMEM;
     err = fill(profile, wire);
     if (!err && is_apart(profile))
-        err = profiles->make_multi(profiles->arg, &profile->sockets,
-                                   &profile->multi);
+        err = keep_apart(profiles, profile);
     if (err) {
         profile_free(profile);
         return err;
     }
     profile->id = ++profiles->last_id;
     profile->refs = 1;
-    if (profile->multi)
+    if (profile->multis)
         LL_PREPEND(profiles->apart, profile);
     profiles->places[place] = profile;
     return 0;
@@ -226,7 +236,7 @@ profiles_turn(struct profiles *profiles)
     struct profile *profile;
 
     LL_FOREACH(profiles->apart, profile)
-    multi_turn(profile->multi);
+    multis_turn(profile->multis);
     free_unused(profiles);
 }
 
@@ -237,7 +247,7 @@ profiles_is_due(const struct profiles *profiles)
 
     LL_FOREACH(profiles->apart, profile)
     {
-        if (multi_is_due(profile->multi))
+        if (multis_are_due(profile->multis))
             return true;
     }
     return false;
@@ -257,7 +267,7 @@ profile_unref(struct profile **profile)
     struct profile *it = *profile;
 
     *profile = NULL;
-    if (it && --it->refs == 0 && !it->multi)
+    if (it && --it->refs == 0 && !it->multis)
         profile_free(it);
 }
 

@@ -2,13 +2,13 @@
 //
 // A profile stays as long as a place has it or a transfer uses it: the places
 // may be told others meanwhile. One that changes which server is reached, or
-// whether that is trusted, has a multi of its own, so that no connection made
-// under it serves anybody else, nor any other's serves it: libcurl's own
-// matching looks at some of this (TLS settings) and not at the rest
-// (addresses). Loop thread only.
+// whether that is trusted, has multis and TLS sessions of its own, so that no
+// connection and no session made under it serves anybody else, nor any other's
+// serves it: libcurl's own matching looks at some of this (TLS settings) and
+// not at the rest (addresses, a proxy's password). Loop thread only.
 #ifndef FETCHER_PROFILE_H
 #define FETCHER_PROFILE_H
-#include "fetcher/multi.h"
+#include "fetcher/multis.h"
 #include "fetcher/resolver.h"
 #include "proto/wire.h"
 
@@ -27,26 +27,20 @@ struct profile {
     bool is_insecure, is_compressed;
     bool is_unusable;                  // its proxy is no URL
     uint64_t ip_version, http_version; // 0: any
-    struct multi *multi;          // its own; NULL: connections are everybody's
-    struct multi_sockets sockets; // ... and what that may have open
-    struct profile *next;         // those with a multi
+    struct multis *multis; // its own; NULL: connections are everybody's
+    struct tls_sessions *tls_sessions; // ... and sessions
+    struct profile *next;              // those with multis
 };
-
-// Makes a multi for a profile, and sets its connections_max. Returns 0 or a
-// negative errno.
-typedef int profile_multi_fn(void *arg, struct multi_sockets *sockets,
-                             struct multi **out_multi);
 
 struct profiles {
     struct profile *places[WIRE_PROFILES_MAX];
-    struct profile *apart; // those with a multi, also when nobody uses them
+    struct profile *apart; // those with multis, also when nobody uses them
     uint64_t last_id;
-    profile_multi_fn *make_multi;
-    void *arg;
+    struct multis_config config; // of their multis
 };
 
-void profiles_init(struct profiles *profiles, profile_multi_fn *make_multi,
-                   void *arg);
+void profiles_init(struct profiles *profiles,
+                   const struct multis_config *config);
 
 // PROFILE came. Returns 0 or a negative errno; then the place is empty.
 int profiles_put(struct profiles *profiles, uint64_t place,
@@ -62,7 +56,7 @@ void profiles_turn(struct profiles *profiles);
 bool profiles_is_due(const struct profiles *profiles);
 
 // For another user of it, or one less. Nothing is freed before
-// profiles_turn() if it has a multi: that may be at work just now.
+// profiles_turn() if it has multis: one may be at work just now.
 struct profile *profile_ref(struct profile *profile);
 void profile_unref(struct profile **profile);
 

@@ -20,9 +20,10 @@ struct settings {
     // enforce the policy in our stead.
     bool has_http_proxy, has_https_proxy;
     bool is_http_proxied, is_https_proxied;
-    bool takes_proxies;         // that a batch names
-    long apart_connections_max; // kept open, of each profile that keeps them
-                                // apart
+    bool takes_proxies; // that a batch names
+    // Kept open, of each profile that keeps them apart, when others need all
+    // of those.
+    long apart_connections_max;
 };
 
 // Checks what the option table cannot and raises the process's limit of open

@@ -155,15 +155,22 @@ tell_version(struct transfer *transfer, bool is_plain)
     transfer->told_version = version;
 }
 
-// What requests to https origins share, or must not.
+// What the request may share with others: connections and TLS sessions.
 static int
-tell_multi(struct transfer *transfer)
+tell_company(struct transfer *transfer)
 {
     const struct transfer_env *env = transfer->env;
-    struct multi *multi = env->multis[transfer->origin % env->multis_len];
+    const struct profile *profile = transfer->profile;
+    bool is_apart = profile && profile->multis;
+    struct multi *multi =
+        multis_get(is_apart ? profile->multis : env->multis, transfer->origin);
 
-    if (transfer->profile && transfer->profile->multi)
-        multi = transfer->profile->multi;
+    (void)curl_easy_setopt(
+        transfer->easy, CURLOPT_SHARE,
+        tls_sessions_share(is_apart ? profile->tls_sessions : env->tls_sessions,
+                           transfer->origin));
+    if (!multi)
+        return -ENOMEM;
     if (multi == transfer->gate.multi)
         return 0;
     return multi_prepare(multi, transfer->easy, &transfer->gate) ? -ENOMEM : 0;
@@ -176,16 +183,13 @@ sharing_tell_origin(struct transfer *transfer, const char *url)
 
     transfer->is_secure = strncasecmp(url, "https:", 6) == 0;
     transfer->origin = apart_key(url);
-    (void)curl_easy_setopt(
-        transfer->easy, CURLOPT_SHARE,
-        tls_sessions_share(env->tls_sessions, transfer->origin));
     // http:// never shares connections: libcurl would believe a status line
     // that says HTTP/2, and send all that host's requests over connections that
     // others wait for an answer on.
     tell_version(transfer,
                  !transfer->is_secure ||
                      (env->apart && apart_has(env->apart, transfer->origin)));
-    return tell_multi(transfer);
+    return tell_company(transfer);
 }
 
 static struct transfer *

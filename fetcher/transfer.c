@@ -142,10 +142,8 @@ transfer_new(const struct transfer_env *env, struct transfer **out_transfer)
         goto out;
     transfer->gate =
         (struct multi_gate){.may_connect = may_connect, .arg = transfer};
-    err = multi_prepare(env->multis[0], transfer->easy, &transfer->gate);
-    if (!err)
-        err = lookup_init(&transfer->lookup, transfer->easy, env->names,
-                          env->settings, on_looked_up, transfer);
+    err = lookup_init(&transfer->lookup, transfer->easy, env->names,
+                      env->settings, on_looked_up, transfer);
     if (err)
         goto out;
 
@@ -537,6 +535,9 @@ transfer_end(struct transfer *transfer)
     sharing_land(transfer);
     decoder_free(&transfer->decoder);
     transfer->lookup.profile = NULL;
+    // It has a share of the profile's, which may be freed then.
+    if (transfer->profile && transfer->profile->tls_sessions)
+        (void)curl_easy_setopt(transfer->easy, CURLOPT_SHARE, NULL);
     profile_unref(&transfer->profile);
 }
 

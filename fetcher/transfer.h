@@ -16,7 +16,7 @@
 #include "fetcher/decoder.h"
 #include "fetcher/digest_fields.h"
 #include "fetcher/lookup.h"
-#include "fetcher/multi.h"
+#include "fetcher/multis.h"
 #include "fetcher/pilot.h"
 #include "fetcher/profile.h"
 #include "fetcher/rate.h"
@@ -36,8 +36,7 @@ struct transfer;
 
 // What all transfers of a fetcher share; outlives them.
 struct transfer_env {
-    struct multi **multis; // one of them for each origin
-    size_t multis_len;
+    struct multis *multis;
     struct names *names;
     struct convoys *convoys;
     struct pilots *pilots;

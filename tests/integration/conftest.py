@@ -6,6 +6,7 @@ import urllib.parse
 import pytest
 
 import harness
+import witness as web
 import origin as odd
 
 FILES_MAX = 4000
@@ -86,6 +87,14 @@ def sinner():
     """The web server with a path for every sin; new for each test, because it
     counts how often each was asked for."""
     server = harness.OddOrigin(harness.ROOT / "tests/origin/serve.py")
+    yield server
+    server.end()
+
+
+@pytest.fixture(scope="module")
+def witness():
+    """A web server that remembers what it was asked."""
+    server = web.Witness()
     yield server
     server.end()
 

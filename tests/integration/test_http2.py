@@ -268,7 +268,7 @@ def test_connections_that_are_kept_are_bounded(new_fleet, http2, tmp_path):
         assert process.wait(harness.GIVE_UP_S) == 0
     assert len((tmp_path / "out").read_text("ascii").splitlines()) == 3000
     print(f"{before} descriptors before, {most} at most")
-    assert 64 < most - before <= 2 * 64 + 1
+    assert 64 < most - before <= 2 * 64 + 1 + 2 # libcurl's own two
 
 
 def test_versions_asked_for(http2):

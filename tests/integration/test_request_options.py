@@ -12,13 +12,6 @@ SECRET = "hunter2-sesame"
 
 
 @pytest.fixture(scope="module")
-def witness():
-    server = web.Witness()
-    yield server
-    server.end()
-
-
-@pytest.fixture(scope="module")
 def stranger():
     """Another origin: another port."""
     server = web.Witness(name="stranger")

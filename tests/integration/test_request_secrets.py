@@ -13,13 +13,6 @@ SECRETS = ["topsecret-header-7", "topsecret-password-7", "topsecret-cookie-7",
            "topsecret-proxy-7", "topsecret-url-7"]
 
 
-@pytest.fixture(scope="module")
-def witness():
-    server = web.Witness()
-    yield server
-    server.end()
-
-
 def traces(text):
     """Which of the secrets a text shows."""
     found = [secret for secret in SECRETS if secret in text]

@@ -3,10 +3,13 @@
 Paths: /to/URL redirects there; /status/N answers so; /gzip, /deflate, /raw
 (a bare deflate stream), /members (two gzip members), /broken, /cut (a gzip
 stream without its end), /bomb, /brotli, /empty have such bodies; /cut-once/X
-breaks off in the middle of a long body once; anything else a short one.
+breaks off in the middle of a long body once; /remember/X wants to be
+remembered; anything else a short one. Tunnels is a proxy that does its work.
 """
+import base64
 import gzip
 import http.server
+import socket
 import ssl
 import subprocess
 import threading
@@ -59,12 +62,19 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if path.startswith("/to/"):
             self.answer(302, b"there", ("Location", path[4:]))
         elif path.startswith("/status/"):
-            status = int(path.split("/")[2])
+            status = int(path.split("/")[2].split("?")[0])
             extra = [("Retry-After", "0")] if status in (429, 503) else []
+            if status == 401:
+                extra = [("WWW-Authenticate", kind)
+                         for kind in ("Negotiate", "NTLM", "Digest realm=x")]
             self.answer(status, f"page {status}".encode(), *extra)
         elif path in ENCODED:
             encoding, body = ENCODED[path]
             self.answer(200, body, ("Content-Encoding", encoding))
+        elif path.startswith("/remember/"):
+            self.answer(200, b"x", ("Set-Cookie", "a=b; Path=/"),
+                        ("Strict-Transport-Security", "max-age=1000"),
+                        ("Alt-Svc", 'h2="127.0.0.9:9"; ma=1000'))
         elif path.startswith("/cut-once/"):
             self.cut_once(times)
         else:
@@ -146,6 +156,58 @@ class Witness:
     def end(self):
         self.server.shutdown()
         self.thread.join(10)
+        self.server.server_close()
+
+
+class Relay(http.server.BaseHTTPRequestHandler):
+    def relay(self, address, first):
+        with socket.create_connection(address) as there:
+            there.sendall(first)
+            back = threading.Thread(target=self.copy, daemon=True,
+                                    args=(there, self.connection))
+            back.start()
+            self.copy(self.connection, there)
+            back.join()
+        self.close_connection = True
+
+    @staticmethod
+    def copy(source, target):
+        try:
+            while data := source.recv(65536):
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass # one side is gone
+
+    def do_CONNECT(self):
+        login = self.headers.get("Proxy-Authorization", "Basic ")
+        self.server.users.append(
+            base64.b64decode(login.split(" ")[1]).decode("ascii"))
+        host, port = self.path.rsplit(":", 1)
+        self.wfile.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        self.relay((host, int(port)), b"")
+
+    def do_GET(self):
+        url = urllib.parse.urlsplit(self.path)
+        self.relay((url.hostname, url.port), (
+            f"GET {url.path} HTTP/1.1\r\nHost: {url.netloc}\r\n\r\n").encode())
+
+    def log_message(self, *args):
+        pass
+
+
+class Tunnels:
+    """A proxy; users has who opened tunnels, as USER:PASSWORD."""
+
+    def __init__(self):
+        self.server = Server(("127.0.0.1", 0), Relay)
+        self.users = self.server.users = []
+        self.port = self.server.server_address[1]
+        threading.Thread(target=self.server.serve_forever, args=(0.02,),
+                         daemon=True).start()
+
+    def end(self):
+        self.server.shutdown()
         self.server.server_close()
 
 
