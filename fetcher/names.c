@@ -96,7 +96,14 @@ names_free(struct names **names)
 int
 names_ask(struct names *names, struct resolver_wait *wait, const char *name)
 {
-    return resolver_ask(names->resolver, wait, name, loop_now_ms(names->loop));
+    int err =
+        resolver_ask(names->resolver, wait, name, loop_now_ms(names->loop));
+
+    // This turn's names_turn() is over when a request ends for want of
+    // addresses, and nothing else may happen for seconds.
+    if (!err)
+        loop_again(names->loop);
+    return err;
 }
 
 void
