@@ -10,12 +10,17 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <unistd.h>
 #include <zmq.h>
+
+// More than the heap has free at its end, less than what malloc() maps apart.
+#define HEAP_GROWS_BYTES (3 * 1024 * 1024)
 
 void
 program_keep_freed_memory(void)
@@ -24,6 +29,30 @@ program_keep_freed_memory(void)
     (void)mallopt(M_MMAP_THRESHOLD, 4 * 1024 * 1024);
     (void)mallopt(M_TRIM_THRESHOLD, 16 * 1024 * 1024);
     (void)mallopt(M_TOP_PAD, 1024 * 1024);
+#endif
+}
+
+void
+program_expect_memory(size_t bytes)
+{
+#ifdef __GLIBC__
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    uintptr_t from = ((uintptr_t)sbrk(0) + page - 1) / page * page;
+    void *volatile block; // else the compiler leaves both calls out
+    uintptr_t to;
+
+    if (bytes > INT_MAX)
+        bytes = INT_MAX;
+    // The heap grows by more than is asked for, and what is free at its end
+    // stays: so one block that is more than there is makes all of the room.
+    (void)mallopt(M_TOP_PAD, (int)bytes);
+    block = malloc(HEAP_GROWS_BYTES);
+    free(block);
+    to = (uintptr_t)sbrk(0) / page * page;
+    if (to > from)
+        (void)madvise((void *)from, to - from, MADV_HUGEPAGE);
+#else
+    (void)bytes;
 #endif
 }
 

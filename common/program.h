@@ -1,6 +1,7 @@
 // program.h - the main() of a daemon, said once
 #ifndef COMMON_PROGRAM_H
 #define COMMON_PROGRAM_H
+#include <stddef.h>
 
 struct conf_program;
 struct log_config;
@@ -25,6 +26,13 @@ int program_main(const struct program_role *program, int argc, char **argv);
 // and giving their pages back each time cost a quarter of the CPU time a small
 // body takes. Call before threads.
 void program_keep_freed_memory(void);
+
+// For a program that is about to have so many bytes in small pieces: grows the
+// heap once and asks the kernel for huge pages there (where it gives them on
+// request or always). Nothing is used up by that, and a failure costs speed
+// alone. In the main thread, whose heap it is; after
+// program_keep_freed_memory().
+void program_expect_memory(size_t bytes);
 
 // Opens /dev/null for whichever of descriptors 0 to 2 is closed, the wrong way
 // round, so that its use is an error: else a file or socket of ours could take

@@ -5,9 +5,18 @@
 
 #include <stddef.h>
 
+// A transfer with what libcurl has for it, and its connection. Some hundred of
+// them are no matter; with thousands each touches memory that no cache has.
+#define TRANSFER_BYTES (24 * 1024)
+#define TRANSFERS_FEW 512
+
 static int
-run(const void *config, struct role *role)
+run(const void *options, struct role *role)
 {
+    const struct fetcher_config *config = options;
+
+    if (config->parallel_max > TRANSFERS_FEW)
+        program_expect_memory((size_t)config->parallel_max * TRANSFER_BYTES);
     return fetcher_run(config, role);
 }
 

@@ -73,6 +73,7 @@ open_curl(struct multi *multi)
     multi->curl = curl_multi_init();
     if (!multi->curl)
         return -ENOMEM;
+    multi->told_max = 0;
     code |= curl_multi_setopt(multi->curl, CURLMOPT_SOCKETFUNCTION,
                               multi_on_socket);
     code |= curl_multi_setopt(multi->curl, CURLMOPT_SOCKETDATA, multi);
@@ -176,16 +177,20 @@ report(struct multi *multi, CURL *easy, CURLcode code)
     multi->done(multi->arg, easy, code);
 }
 
-// libcurl ends the connection that waits longest when one more than these is
+// libcurl ends the connection that waits longest when one more than told_max is
 // given back.
-static void
-tell_connections_max(struct multi *multi)
+void
+multi_touch(struct multi *multi)
 {
     long max =
         multi->sockets->connections_max - multi->sockets->open + multi->open;
 
-    (void)curl_multi_setopt(multi->curl, CURLMOPT_MAXCONNECTS,
-                            max < multi->kept ? multi->kept : max);
+    multi->is_touched = true;
+    if (max < multi->kept)
+        max = multi->kept;
+    if (max != multi->told_max)
+        (void)curl_multi_setopt(multi->curl, CURLMOPT_MAXCONNECTS, max);
+    multi->told_max = max;
 }
 
 // Nothing runs here, and others need what is open: libcurl would close it when
@@ -214,6 +219,7 @@ report_done(struct multi *multi)
     CURLMsg *msg;
     int left;
 
+    multi->is_touched = false;
     while ((msg = curl_multi_info_read(multi->curl, &left))) {
         CURL *easy = msg->easy_handle;
         CURLcode code = msg->data.result;
@@ -238,6 +244,7 @@ run_due(struct multi *multi)
     int running;
 
     multi->is_due = false;
+    multi_touch(multi);
     (void)curl_multi_socket_action(multi->curl, CURL_SOCKET_TIMEOUT, 0,
                                    &running);
 }
@@ -245,6 +252,7 @@ run_due(struct multi *multi)
 static void
 begin(struct multi *multi, CURL *easy)
 {
+    multi->is_touched = true; // also by one that cannot begin
     if (curl_multi_add_handle(multi->curl, easy) == CURLM_OK)
         multi->running++;
     else
@@ -294,12 +302,12 @@ multi_turn(struct multi *multi)
     if (!multi->curl || is_in_the_way(multi))
         (void)open_anew(multi);
     go_on(multi);
-    tell_connections_max(multi);
     if (multi->waiting)
         begin_waiting(multi);
     for (int i = 0; i < ROUNDS_A_TURN && multi->is_due; i++)
         run_due(multi);
-    report_done(multi);
+    if (multi->is_touched)
+        report_done(multi);
 }
 
 bool

@@ -20,7 +20,9 @@ struct multi {
     multi_done_fn *done;
     void *arg;
     bool is_due;
+    bool is_touched; // libcurl was called since the last report
     struct multi_sockets *sockets;
+    long told_max;              // connections: libcurl's own limit
     long open;                  // sockets of its own
     long kept;                  // ... that it may keep in any case
     size_t running;             // transfers that libcurl has
@@ -32,6 +34,9 @@ struct multi {
 
 // False: no memory.
 bool handles_add(struct handles *handles, CURL *easy, CURLcode code);
+
+// Comes before libcurl is called in ways that may end transfers.
+void multi_touch(struct multi *multi);
 
 // libcurl's CURLMOPT_SOCKETFUNCTION; arg is the multi.
 int multi_on_socket(CURL *easy, curl_socket_t fd, int what, void *arg,

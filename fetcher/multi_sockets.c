@@ -228,6 +228,7 @@ on_poll(uv_poll_t *poll, int status, int events)
         flags |= CURL_CSELECT_IN;
     if (events & UV_WRITABLE)
         flags |= CURL_CSELECT_OUT;
+    multi_touch(multi);
     (void)curl_multi_socket_action(multi->curl, fd, flags, &running);
     watch = find_watch(multi, fd); // may have been closed, even opened anew
     if (watch && watch->is_polled && (watch->wanted & ~watch->watched))

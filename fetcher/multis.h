@@ -10,8 +10,8 @@
 #include "fetcher/multi.h"
 
 // Transfers that one multi is for, and multis at most.
-#define MULTI_TRANSFERS 1024
-#define MULTIS_MAX 32
+#define MULTI_TRANSFERS 256
+#define MULTIS_MAX 128
 // Open files that libcurl has for each.
 #define MULTI_FILES 2
 

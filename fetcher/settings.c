@@ -6,6 +6,7 @@
 #include "fetcher/address_policy.h"
 #include "fetcher/dns.h"
 #include "fetcher/fetcher.h"
+#include "fetcher/multis.h"
 #include "proto/wire.h"
 
 #include <err.h>
@@ -17,13 +18,16 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-// Descriptors of this process that are not connections, nor for --http.
+// Descriptors of this process that are not connections, nor for --http, nor for
+// more multis than one.
 #define FDS_OTHER 64
 
 static int
 check_files(const struct fetcher_config *config, struct settings *settings)
 {
-    rlim_t need = (rlim_t)config->parallel_max + FDS_OTHER +
+    size_t transfers = (size_t)config->parallel_max;
+    rlim_t need = transfers + FDS_OTHER +
+                  (multis_len_for(transfers) - 1) * MULTI_FILES +
                   (config->http ? HTTP_FILES_MAX : 0);
     rlim_t spare;
     struct rlimit limit;

@@ -4,14 +4,17 @@ import pathlib
 import shutil
 import subprocess
 
-C_PEERS = {  # name -> pkg-config names
+C_PEERS = {  # name -> pkg-config names; its source has the same name
     "bare_curl": ["libcurl"],
     "bare_digest": ["libcrypto"],
     "zmq_relay": ["libzmq"],
     "gen_origin": ["libcrypto"],
+    "late_origin": ["libnghttp2", "libssl", "libcrypto"],
 }
 
-GO_PEERS = ["gopipe", "late_origin"]
+MORE_SOURCES = {"late_origin": ["authority.c", "authority.h"]}
+
+GO_PEERS = ["gopipe"]
 
 
 def is_installed(package):
@@ -57,15 +60,17 @@ def is_older(target, source):
 def build_peers(bench, out):
     out.mkdir(parents=True, exist_ok=True)
     for name, libraries in C_PEERS.items():
-        source = bench / "peers" / f"{name}.c"
-        if is_older(out / name, source):
+        sources = [bench / "peers" / part for part
+                   in [f"{name}.c", *MORE_SOURCES.get(name, [])]]
+        if any(is_older(out / name, source) for source in sources):
             flags = subprocess.run(
                 ["pkg-config", "--cflags", "--libs", *libraries], check=True,
                 text=True, capture_output=True).stdout.split()
             subprocess.run(
                 ["cc", "-O2", "-std=c11", "-D_GNU_SOURCE", "-Wall", "-Wextra",
-                 "-o", str(out / name), str(source), *flags, "-lpthread"],
-                check=True)
+                 "-o", str(out / name),
+                 *[str(source) for source in sources if source.suffix == ".c"],
+                 *flags, "-lpthread"], check=True)
     for name in GO_PEERS:
         source = bench / "peers" / f"{name}.go"
         if is_older(out / name, source):
