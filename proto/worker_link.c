@@ -8,6 +8,7 @@
 #include "common/monitor.h"
 #include "proto/link_socket.h"
 #include "proto/link_stats.h"
+#include "proto/link_trouble.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -28,11 +29,6 @@
 #define BYE_PAUSE_MS 1000
 // How often silence is looked at; the TTL itself is a multiple of it.
 #define WATCH_MS 500
-// How long nobody answers before the log has a line of it, and the longest
-// pause between two such lines, each of which is twice as long as the one
-// before.
-#define LONELY_MS 5000
-#define LONELY_MAX_MS 600000
 
 enum link_state {
     LINK_DOWN,     // the connection is of no use; hello_timer makes another
@@ -58,7 +54,7 @@ struct worker_link {
     uint64_t capacity;
     const char *const *algorithms;
     const struct curve *curve;
-    enum curve_failure failure; // of the last connection that was not made
+    struct link_trouble trouble;
     void *zmq;
     int recv_messages_max;
     enum link_state state;
@@ -71,7 +67,6 @@ struct worker_link {
     uint64_t heard_ms;
     uint64_t looked_ms; // for silence
     bool is_behind;     // that look found it away
-    uint64_t lonely_ms; // next time nobody has answered for
     uint64_t listed_ms; // when the last PONG with a list was sent
     uint64_t dial_ms;   // next pause before a connection
     uint64_t hello_ms;  // next pause before a HELLO
@@ -191,29 +186,6 @@ lose_connection(struct worker_link *link, const char *why)
         hang_up(link);
 }
 
-// Says that nobody answers: the broker is down, or somebody has mistyped.
-static void
-note_loneliness(struct worker_link *link, uint64_t now_ms)
-{
-    uint64_t for_ms = now_ms - link->heard_ms;
-    char shown[sizeof(link->endpoint) * 2];
-
-    if (link->state == LINK_LIVE || link->state == LINK_LEFT ||
-        for_ms < link->lonely_ms ||
-        link->failure != CURVE_FINE) // which has its own line
-        return;
-    log_warn("link.waits",
-             "worker=%s endpoint=%s for_ms=%" PRIu64
-             " why=\"nobody answers: is the broker up, and is this its "
-             "endpoint for %s?\"",
-             link->label,
-             log_escape(link->endpoint, strlen(link->endpoint), shown,
-                        sizeof(shown)),
-             for_ms, link->role == WIRE_FETCHER ? "fetchers" : "hashers");
-    link->lonely_ms =
-        for_ms + (for_ms < LONELY_MAX_MS ? for_ms : LONELY_MAX_MS);
-}
-
 static void
 look_for_silence(void *arg)
 {
@@ -222,7 +194,8 @@ look_for_silence(void *arg)
     bool was_away = now_ms - link->looked_ms > UINT64_C(2) * WATCH_MS;
 
     link->looked_ms = now_ms;
-    note_loneliness(link, now_ms);
+    if (link->state != LINK_LIVE && link->state != LINK_LEFT)
+        link_trouble_on_silence(&link->trouble, now_ms - link->heard_ms);
     // Where this program itself was away (stopped, or busy) what the broker has
     // said meanwhile is still to be read; that has happened by the next look.
     link->is_behind = was_away && !link->is_behind;
@@ -392,33 +365,11 @@ on_frames(void *arg)
         lose_connection(link, "the broker sent a bad frame");
     } else if (link->state == LINK_GREETING || link->state == LINK_LIVE) {
         link->heard_ms = clock_now_ms();
-        link->lonely_ms = LONELY_MS;
+        link_trouble_on_answer(&link->trouble);
         dispatch(link, &message, body);
     }
     frames_close(&frames);
     return true;
-}
-
-// Says why no connection comes to be: once, and again when it is something
-// else.
-static void
-note_failure(struct worker_link *link, enum curve_failure failure)
-{
-    bool is_final = curve_is_final(failure);
-    char shown[sizeof(link->endpoint) * 2];
-
-    // Without keys, a broker that hangs up is about to start or to stop.
-    if (failure == link->failure || failure == CURVE_FINE ||
-        failure == CURVE_BROKEN)
-        return;
-    link->failure = failure;
-    log_line(is_final ? LOG_ERROR : LOG_WARN, "link.handshake",
-             "worker=%s endpoint=%s why=\"the broker %s\"", link->label,
-             log_escape(link->endpoint, strlen(link->endpoint), shown,
-                        sizeof(shown)),
-             curve_failure_text(failure));
-    if (is_final)
-        link->dial_ms = PAUSE_MAX_MS;
 }
 
 static bool
@@ -430,11 +381,13 @@ on_monitor(void *arg)
     if (monitor_recv(link->dial.monitor, &event) != 0)
         return false;
     if (event.event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED) {
-        link->failure = CURVE_FINE;
+        link_trouble_on_connection(&link->trouble);
         if (link->state == LINK_GREETING && !link->is_greeted)
             say_hello(link);
     } else {
-        note_failure(link, curve_failure_of(link->curve, &event));
+        if (link_trouble_on_failure(&link->trouble,
+                                    curve_failure_of(link->curve, &event)))
+            link->dial_ms = PAUSE_MAX_MS;
         lose_connection(link, "the connection broke");
     }
     return true;
@@ -550,7 +503,7 @@ worker_link_new(struct loop *loop, void *zmq,
     set_state(link, LINK_GREETING);
     say_hello(link);
     link->heard_ms = clock_now_ms();
-    link->lonely_ms = LONELY_MS;
+    link_trouble_init(&link->trouble, link->label, link->endpoint, link->role);
     loop_timer_start(link->watch_timer, WATCH_MS, WATCH_MS);
     *out_link = link;
     link = NULL; // the caller's now
