@@ -107,9 +107,8 @@ copy_cacert(struct wire_bytes from, struct profile *profile)
     return err;
 }
 
-// libcurl would quote it, with its password.
-static bool
-is_url(const char *proxy)
+bool
+profile_is_proxy(const char *proxy)
 {
     CURLU *url = curl_url();
     CURLUcode code = CURLUE_OUT_OF_MEMORY;
@@ -140,7 +139,7 @@ fill(struct profile *profile, const struct wire_profile *wire)
         err = copy_user(wire->user, profile);
     if (!err)
         err = copy_text(wire->proxy, &profile->proxy);
-    profile->is_unusable = profile->proxy && !is_url(profile->proxy);
+    profile->is_unusable = profile->proxy && !profile_is_proxy(profile->proxy);
     if (!err)
         err = copy_cacert(wire->cacert, profile);
     if (!err)

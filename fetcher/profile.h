@@ -60,6 +60,10 @@ bool profiles_is_due(const struct profiles *profiles);
 struct profile *profile_ref(struct profile *profile);
 void profile_unref(struct profile **profile);
 
+// Whether libcurl can make sense of a proxy's URL. It quotes one that it
+// cannot, with its password.
+bool profile_is_proxy(const char *proxy);
+
 // Where --resolve leads for the host and port. Returns false when it says
 // nothing of them. The result has no addresses of a family that is not wanted.
 bool profile_resolve(const struct profile *profile, const char *host,

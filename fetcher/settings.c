@@ -7,6 +7,8 @@
 #include "fetcher/dns.h"
 #include "fetcher/fetcher.h"
 #include "fetcher/multis.h"
+#include "fetcher/profile.h"
+#include "proto/profile.h"
 #include "proto/wire.h"
 
 #include <err.h>
@@ -69,6 +71,29 @@ is_set(const char *name)
     const char *value = getenv(name);
 
     return value && *value;
+}
+
+// For each URL libcurl would quote one that it cannot take, with its password.
+static int
+check_proxy_urls(void)
+{
+    static const char *const names[] = {
+        "http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"};
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+        const char *proxy = is_set(names[i]) ? getenv(names[i]) : NULL;
+        const char *why = proxy ? profile_proxy_complaint(
+                                      (struct wire_bytes){proxy, strlen(proxy)})
+                                : NULL;
+
+        if (!why && proxy && !profile_is_proxy(proxy))
+            why = "not [http://][USER:PASSWORD@]HOST[:PORT]";
+        if (why) {
+            warnx("%s: %s", names[i], why);
+            return 2;
+        }
+    }
+    return 0;
 }
 
 // As libcurl reads them: it takes no HTTP_PROXY, which a web server would set
@@ -158,6 +183,8 @@ settings_read(const struct fetcher_config *config,
         return 2;
     }
     code = check_proxies(config, &settings);
+    if (!code)
+        code = check_proxy_urls();
     if (!code)
         code = check_files(config, &settings);
     if (!code)

@@ -7,7 +7,8 @@ import threading
 
 import pytest
 
-from harness import Fleet, environment, free_port, sha512, wait_until
+from harness import (Fleet, environment, free_port, sha512, urlsum,
+                     wait_until)
 from test_redirects import Site
 
 # Where the tests' own servers are allowed to be, and the address that is not.
@@ -218,6 +219,22 @@ def test_a_proxy_is_refused(new_fleet, name):
     code, text = start_fetcher(new_fleet(), **{name: "http://127.0.0.9:1"})
     assert code == 2
     assert f"{name} is set" in text and "--proxy-enforces-policy" in text
+
+
+@pytest.mark.parametrize("proxy", ["ftp://me:sesame@127.0.0.9:1",
+                                   "http://me:sesame@[bad",
+                                   "http://me:sesame@127.0.0.9:99999"])
+def test_a_proxy_that_is_none(new_fleet, proxy):
+    """It is refused at once, for libcurl would say it with its password in the
+    record of each URL."""
+    for name in "http_proxy", "ALL_PROXY":
+        code, text = start_fetcher(new_fleet(), "--proxy-enforces-policy",
+                                   **{name: proxy})
+        assert code == 2 and f"{name}: " in text and "sesame" not in text
+        done = urlsum("get", "http://127.0.0.1:9/",
+                      env=environment(**{name: proxy}), codes=(2,))
+        said = " ".join(done.errors)
+        assert name in said and "sesame" not in said
 
 
 def test_a_proxy_that_enforces_the_policy(new_fleet, site):
