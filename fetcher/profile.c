@@ -13,6 +13,10 @@
 static void
 profile_free(struct profile *profile)
 {
+    if (profile->multis)
+        multis_fini(profile->multis); // ends what was made with the rest
+    free(profile->multis);
+    tls_sessions_free(&profile->tls_sessions);
     curl_slist_free_all(profile->headers);
     free(profile->user_agent);
     free(profile->user);
@@ -22,10 +26,6 @@ profile_free(struct profile *profile)
     for (size_t i = 0; i < profile->resolve_len; i++)
         free(profile->resolve[i]);
     free(profile->resolve);
-    if (profile->multis)
-        multis_fini(profile->multis);
-    free(profile->multis);
-    tls_sessions_free(&profile->tls_sessions);
     free(profile);
 }
 

@@ -201,7 +201,7 @@ def test_connections_are_kept(new_fleet, origin, tmp_path):
                 fleet.endpoints["fetcher"], "--parallel-max",
                 "64").wait_event("link.live")
     try:
-        for before, options in (0, ()), (400, ("--http1.1",)):
+        for before, options in (0, ()), (400, ("--http1.1",)), (800, ()):
             urls = [f"http://127.0.0.{1 + n % 40}:{server.http}/x?{n}"
                     for n in range(before, before + 400)]
             assert len(fleet.client("get", "-i", "-", *options,
