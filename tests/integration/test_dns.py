@@ -201,6 +201,27 @@ def test_an_outage_of_a_minute(named, dns, site, how):
     check_outage(named, dns, site, 60, how)
 
 
+@pytest.mark.slow
+def test_who_waits_for_a_connection_keeps_its_lease(new_fleet, dns, site):
+    """The first request to an https origin waits for the name, the second for
+    the first, and longer than its own limits allow silence."""
+    fleet = new_fleet()
+    fleet.start_broker("--ttl", "1")
+    fleet.start_hasher()
+    fleet.fetcher = fleet.start_fetcher(
+        "--dns-servers", dns.where, "--dns-timeout", "0.5",
+        env=environment(URLSUM_ALLOW_NET=HOME))
+    timer = dns.outage(18)
+    urls = [url_of(site, "host1.test", f"{n}").replace("http:", "https:")
+            for n in range(2)]
+    records = records_of(fleet, urls, "--connect-timeout", "1", "--speed-time",
+                         "1")
+    timer.join()
+    # The server speaks no TLS.
+    assert {record["outcome"] for record in records.values()} == {"tls"}
+    assert not fleet.broker.events("job.lease_over")
+
+
 def test_an_outage_stops_nothing_that_needs_no_names(named, dns, site):
     """Addresses, names that are known, and connections that are open."""
     known = url_of(site, "host0.test")
