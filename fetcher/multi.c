@@ -252,7 +252,6 @@ run_due(struct multi *multi)
 static void
 begin(struct multi *multi, CURL *easy)
 {
-    multi->is_touched = true; // also by one that cannot begin
     if (curl_multi_add_handle(multi->curl, easy) == CURLM_OK)
         multi->running++;
     else
