@@ -98,11 +98,12 @@ is_lone(const struct broker *broker)
     return false;
 }
 
-// The same worker in all its sessions.
+// The same worker in all its sessions: a name without --name is HOST/PID, and a
+// hasher's threads are numbered behind a slash.
 static uint64_t
 name_hash(const struct session *session)
 {
-    return fnv_add(FNV_EMPTY, session->label, strlen(session->label));
+    return fnv_add(FNV_EMPTY, session->label, strcspn(session->label, "/"));
 }
 
 static bool
@@ -121,12 +122,12 @@ is_better(const struct broker *broker, const struct session *it,
 
     if (!best || !it->pause != !best->pause)
         return !best || best->pause;
-    if (is_bad(broker, it) != is_bad(broker, best))
-        return is_bad(broker, best);
     if (it->is_doubtful != best->is_doubtful)
         return best->is_doubtful;
     if (it->id == busy || best->id == busy)
         return best->id == busy;
+    if (is_bad(broker, it) != is_bad(broker, best))
+        return is_bad(broker, best);
     return it->jobs_len < best->jobs_len;
 }
 
@@ -295,6 +296,9 @@ void
 suspects_on_lost(struct broker *broker, const struct job *job,
                  const struct session *from)
 {
+    struct suspects *suspects = &broker->suspects;
+    uint64_t now_ms = loop_now_ms(broker->loop);
+
     log_outside(LOG_WARN, "suspect.lost",
                 "job=" LOG_JOB " attempt=%" PRIu32 " lost=%" PRIu32
                 " worker=%s",
@@ -306,6 +310,9 @@ suspects_on_lost(struct broker *broker, const struct job *job,
         note_bad(broker, job->fetcher);
         note_bad(broker, job->hasher);
     }
+    // The next one would hold up the others just as long.
+    if (suspects->fetcher && is_lone(broker))
+        suspects->rest_until_ms = now_ms + (now_ms - suspects->since_ms);
     release(broker);
 }
 
@@ -323,8 +330,10 @@ suspects_run(struct broker *broker)
     if (!suspects->running &&
         (!suspects->queue || broker->is_draining || broker->trouble.unrecorded))
         release(broker);
-    if (!suspects->queue && !suspects->running)
+    if (!suspects->queue && !suspects->running) {
+        suspects->bad_fetcher = suspects->bad_hasher = 0;
         return;
+    }
     if (!may_reserve(broker) || suspects->running || broker->is_draining ||
         broker->trouble.unrecorded)
         return;

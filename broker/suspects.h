@@ -12,7 +12,8 @@
 // when that takes longer than SUSPECTS_LONE_MS, it is the turn of others. When
 // there is no other one to go on working, the reservation lapses after
 // SUSPECTS_LONE_MS, with the suspect running or not, and comes again as much
-// later: suspects never hold up the others for longer. Loop thread only.
+// later, as one does that ended with a loss: suspects never hold up the others
+// for longer. Loop thread only.
 #ifndef BROKER_SUSPECTS_H
 #define BROKER_SUSPECTS_H
 #include <stdbool.h>
@@ -34,7 +35,8 @@ struct suspects {
     uint64_t since_ms;        // when they were
     uint64_t waits_ms;        // the same, or when the last one ended there
     uint64_t busy;            // the last one that did not get empty in time
-    // With whom a suspect was lost last: hashes of their labels; 0: nobody.
+    // With whom a suspect was lost last, as long as there are any: hashes of
+    // their names; 0: nobody.
     uint64_t bad_fetcher, bad_hasher;
     // No reservation before, where it would take the only one of a role.
     uint64_t rest_until_ms;

@@ -88,8 +88,12 @@
 // Shares of TLS sessions (fetcher/tls_sessions.h), of libcurl's eight each: for
 // some 2,000 origins, about 5 KiB a session.
 #define TLS_SHARES_MAX 256
-// Origins that are remembered for telling no lengths, and as many for bytes
-// that nobody asked for (fetcher/apart.h): 8 bytes each.
+// The same of each profile that keeps its connections apart, of which there are
+// some thirty: about 2.5 MiB.
+#define TLS_SHARES_PROFILE_MAX 64
+// Origins that are remembered for telling no lengths, as many for bytes that
+// nobody asked for, and as many for not sharing connections (fetcher/apart.h):
+// 8 bytes each.
 #define APART_ORIGINS_MAX 4096
 
 // --- URLs and batches ---

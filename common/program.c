@@ -19,6 +19,10 @@
 #include <unistd.h>
 #include <zmq.h>
 
+// What is free at the heap's end up to which it stays, and by how much more
+// than is wanted the heap grows.
+#define HEAP_KEEPS_BYTES (16 * 1024 * 1024)
+#define HEAP_PAD_BYTES (1024 * 1024)
 // More than the heap has free at its end, less than what malloc() maps apart.
 #define HEAP_GROWS_BYTES (3 * 1024 * 1024)
 
@@ -27,8 +31,8 @@ program_keep_freed_memory(void)
 {
 #ifdef __GLIBC__
     (void)mallopt(M_MMAP_THRESHOLD, 4 * 1024 * 1024);
-    (void)mallopt(M_TRIM_THRESHOLD, 16 * 1024 * 1024);
-    (void)mallopt(M_TOP_PAD, 1024 * 1024);
+    (void)mallopt(M_TRIM_THRESHOLD, HEAP_KEEPS_BYTES);
+    (void)mallopt(M_TOP_PAD, HEAP_PAD_BYTES);
 #endif
 }
 
@@ -41,13 +45,15 @@ program_expect_memory(size_t bytes)
     void *volatile block; // else the compiler leaves both calls out
     uintptr_t to;
 
-    if (bytes > INT_MAX)
-        bytes = INT_MAX;
+    if (bytes > INT_MAX - HEAP_KEEPS_BYTES)
+        bytes = INT_MAX - HEAP_KEEPS_BYTES;
     // The heap grows by more than is asked for, and what is free at its end
     // stays: so one block that is more than there is makes all of the room.
+    (void)mallopt(M_TRIM_THRESHOLD, (int)bytes + HEAP_KEEPS_BYTES);
     (void)mallopt(M_TOP_PAD, (int)bytes);
     block = malloc(HEAP_GROWS_BYTES);
     free(block);
+    (void)mallopt(M_TOP_PAD, HEAP_PAD_BYTES); // from then on as before
     to = (uintptr_t)sbrk(0) / page * page;
     if (to > from)
         (void)madvise((void *)from, to - from, MADV_HUGEPAGE);

@@ -1,6 +1,7 @@
 #include "fetcher/fetcher.h"
 
 #include "common/http.h"
+#include "common/limits.h"
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/role.h"
@@ -343,7 +344,7 @@ open_link(struct fetcher *fetcher)
 static int
 start(struct fetcher *fetcher)
 {
-    int err = tls_sessions_new(&fetcher->env.tls_sessions);
+    int err = tls_sessions_new(TLS_SHARES_MAX, &fetcher->env.tls_sessions);
 
     if (!err)
         err = chunk_pool_new(CHUNKS_KEPT, &fetcher->pool);

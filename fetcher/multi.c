@@ -202,13 +202,13 @@ is_in_the_way(const struct multi *multi)
            multi->sockets->open > multi->sockets->connections_max;
 }
 
-static bool
+static void
 open_anew(struct multi *multi)
 {
     loop_timer_stop(multi->timer);
     multi->is_due = false;
     close_curl(multi);
-    return open_curl(multi) == 0;
+    (void)open_curl(multi); // else the next turn tries again
 }
 
 // libcurl's messages are all taken before the first handle is removed: each
@@ -244,6 +244,8 @@ run_due(struct multi *multi)
     int running;
 
     multi->is_due = false;
+    if (!multi->curl)
+        return; // no memory
     multi_touch(multi);
     (void)curl_multi_socket_action(multi->curl, CURL_SOCKET_TIMEOUT, 0,
                                    &running);
@@ -299,7 +301,7 @@ multi_turn(struct multi *multi)
 {
     multi->sockets->busy_until_ns = 0;
     if (!multi->curl || is_in_the_way(multi))
-        (void)open_anew(multi);
+        open_anew(multi);
     go_on(multi);
     if (multi->waiting)
         begin_waiting(multi);

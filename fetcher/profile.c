@@ -1,5 +1,6 @@
 #include "fetcher/profile.h"
 
+#include "common/limits.h"
 #include "fetcher/tls_sessions.h"
 #include "proto/profile.h"
 
@@ -170,7 +171,7 @@ keep_apart(const struct profiles *profiles, struct profile *profile)
     if (!profile->multis)
         return -ENOMEM;
     multis_init(profile->multis, &profiles->config);
-    return tls_sessions_new(&profile->tls_sessions);
+    return tls_sessions_new(TLS_SHARES_PROFILE_MAX, &profile->tls_sessions);
 }
 
 int

@@ -65,69 +65,67 @@ check_files(const struct fetcher_config *config, struct settings *settings)
     return 0;
 }
 
-static bool
-is_set(const char *name)
-{
-    const char *value = getenv(name);
+// The environment's proxies, as libcurl reads them: the first that is set, of
+// those up to NULL. It takes no HTTP_PROXY, which a web server would set from a
+// header.
+static const char *const http_names[] = {"http_proxy", "all_proxy", "ALL_PROXY",
+                                         NULL};
+static const char *const https_names[] = {"https_proxy", "HTTPS_PROXY",
+                                          "all_proxy", "ALL_PROXY", NULL};
 
-    return value && *value;
+// The name of the first that is set, or NULL.
+static const char *
+find_proxy(const char *const *names)
+{
+    for (; *names; names++) {
+        const char *value = getenv(*names);
+
+        if (value && *value)
+            return *names;
+    }
+    return NULL;
 }
 
 // For each URL libcurl would quote one that it cannot take, with its password.
 static int
-check_proxy_urls(void)
+check_proxy_url(const char *name)
 {
-    static const char *const names[] = {
-        "http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"};
+    const char *proxy = name ? getenv(name) : NULL;
+    const char *why = NULL;
 
-    for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
-        const char *proxy = is_set(names[i]) ? getenv(names[i]) : NULL;
-        const char *why = proxy ? profile_proxy_complaint(
-                                      (struct wire_bytes){proxy, strlen(proxy)})
-                                : NULL;
-
-        if (!why && proxy && !profile_is_proxy(proxy))
-            why = "not [http://][USER:PASSWORD@]HOST[:PORT]";
-        if (why) {
-            warnx("%s: %s", names[i], why);
-            return 2;
-        }
-    }
-    return 0;
+    if (proxy)
+        why =
+            profile_proxy_complaint((struct wire_bytes){proxy, strlen(proxy)});
+    if (!why && proxy && !profile_is_proxy(proxy))
+        why = "not [http://][USER:PASSWORD@]HOST[:PORT]";
+    if (!why)
+        return 0;
+    warnx("%s: %s", name, why);
+    return 2;
 }
 
-// As libcurl reads them: it takes no HTTP_PROXY, which a web server would set
-// from a header.
 static int
 check_proxies(const struct fetcher_config *config, struct settings *settings)
 {
-    bool for_all = is_set("all_proxy") || is_set("ALL_PROXY");
-    bool for_http = is_set("http_proxy") || for_all;
-    bool for_https = is_set("https_proxy") || is_set("HTTPS_PROXY") || for_all;
+    const char *http = find_proxy(http_names), *https = find_proxy(https_names);
 
     settings->takes_proxies =
         config->allows_any_address || config->proxy_enforces_policy;
-    settings->has_http_proxy = for_http;
-    settings->has_https_proxy = for_https;
-    if (config->allows_any_address)
-        return 0; // libcurl uses them, as curl does
-    if (config->proxy_enforces_policy) {
-        settings->is_http_proxied = for_http;
-        settings->is_https_proxied = for_https;
-        return 0;
-    }
-    if (for_http || for_https) {
+    settings->has_http_proxy = http != NULL;
+    settings->has_https_proxy = https != NULL;
+    if (!settings->takes_proxies && (http || https)) {
         warnx("%s is set: where a proxy connects, private addresses "
               "cannot be refused here; unset it, or say "
               "--proxy-enforces-policy if the proxy refuses them",
-              is_set("http_proxy")    ? "http_proxy"
-              : is_set("https_proxy") ? "https_proxy"
-              : is_set("HTTPS_PROXY") ? "HTTPS_PROXY"
-              : is_set("all_proxy")   ? "all_proxy"
-                                      : "ALL_PROXY");
+              http ? http : https);
         return 2;
     }
-    return 0;
+    // An embedded run uses them as curl does, no_proxy included.
+    if (config->proxy_enforces_policy && !config->allows_any_address) {
+        settings->is_http_proxied = http != NULL;
+        settings->is_https_proxied = https != NULL;
+    }
+    return check_proxy_url(http) ? 2 : check_proxy_url(https);
 }
 
 static int
@@ -183,8 +181,6 @@ settings_read(const struct fetcher_config *config,
         return 2;
     }
     code = check_proxies(config, &settings);
-    if (!code)
-        code = check_proxy_urls();
     if (!code)
         code = check_files(config, &settings);
     if (!code)

@@ -1,5 +1,6 @@
 #include "fetcher/sharing.h"
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "fetcher/apart.h"
 #include "fetcher/convoy.h"
@@ -209,8 +210,10 @@ sharing_begin(struct transfer *transfer)
 
     sharing_tell_last(transfer, apart_has(env->untidy, transfer->origin));
     tell_pipewait(transfer, false);
-    if (!may_share || !pilot_join(env->pilots, &transfer->pilot,
-                                  transfer->origin, transfer->gate.multi))
+    if (may_share && pilot_join(env->pilots, &transfer->pilot, transfer->origin,
+                                transfer->gate.multi))
+        transfer->joined_us = clock_now_us();
+    else
         multi_add(&transfer->gate);
 }
 
@@ -219,6 +222,8 @@ sharing_go(struct pilot_member *member, bool is_shared)
 {
     struct transfer *transfer = transfer_of_pilot(member);
 
+    transfer->times.lined_us += clock_now_us() - transfer->joined_us;
+    transfer_tell_time_left(transfer);
     tell_pipewait(transfer, is_shared);
     multi_add(&transfer->gate);
 }

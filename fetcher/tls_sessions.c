@@ -1,7 +1,5 @@
 #include "fetcher/tls_sessions.h"
 
-#include "common/limits.h"
-
 #include <errno.h>
 #include <openssl/ssl.h>
 #include <stdint.h>
@@ -9,14 +7,21 @@
 #include <string.h>
 
 struct tls_sessions {
-    CURLSH *shares[TLS_SHARES_MAX]; // made when first wanted
+    size_t len;
+    CURLSH *shares[]; // made when first wanted
 };
 
 int
-tls_sessions_new(struct tls_sessions **out_sessions)
+tls_sessions_new(size_t shares, struct tls_sessions **out_sessions)
 {
-    *out_sessions = calloc(1, sizeof(**out_sessions));
-    return *out_sessions ? 0 : -ENOMEM;
+    struct tls_sessions *sessions =
+        calloc(1, sizeof(*sessions) + shares * sizeof(*sessions->shares));
+
+    if (!sessions)
+        return -ENOMEM;
+    sessions->len = shares;
+    *out_sessions = sessions;
+    return 0;
 }
 
 void
@@ -24,7 +29,7 @@ tls_sessions_free(struct tls_sessions **sessions)
 {
     if (!*sessions)
         return;
-    for (size_t i = 0; i < TLS_SHARES_MAX; i++) {
+    for (size_t i = 0; i < (*sessions)->len; i++) {
         if ((*sessions)->shares[i])
             (void)curl_share_cleanup((*sessions)->shares[i]);
     }
@@ -35,7 +40,7 @@ tls_sessions_free(struct tls_sessions **sessions)
 CURLSH *
 tls_sessions_share(struct tls_sessions *sessions, uint64_t origin)
 {
-    CURLSH **share = &sessions->shares[origin % TLS_SHARES_MAX];
+    CURLSH **share = &sessions->shares[origin % sessions->len];
 
     if (*share)
         return *share;

@@ -13,8 +13,8 @@
 
 struct tls_sessions;
 
-// Returns 0 or -ENOMEM. The caller owns *out_sessions.
-int tls_sessions_new(struct tls_sessions **out_sessions);
+// Of so many shares. Returns 0 or -ENOMEM. The caller owns *out_sessions.
+int tls_sessions_new(size_t shares, struct tls_sessions **out_sessions);
 
 // No handle may have one of its shares any more.
 void tls_sessions_free(struct tls_sessions **sessions);

@@ -204,15 +204,20 @@ tell_settings(struct transfer *transfer)
     };
 }
 
-// --max-time is for all requests of the job together.
-static void
-tell_time_left(struct transfer *transfer)
+static uint64_t
+spent_ms(const struct transfer *transfer)
+{
+    return (transfer->times.total_us + transfer->times.lined_us) / 1000;
+}
+
+void
+transfer_tell_time_left(struct transfer *transfer)
 {
     uint64_t left_ms = transfer->set.max_time_ms;
-    uint64_t spent_ms = transfer->times.total_us / 1000;
 
     if (left_ms)
-        left_ms = spent_ms < left_ms ? left_ms - spent_ms : 1;
+        left_ms =
+            spent_ms(transfer) < left_ms ? left_ms - spent_ms(transfer) : 1;
     if (left_ms == transfer->told.max_time_ms)
         return;
     (void)curl_easy_setopt(transfer->easy, CURLOPT_TIMEOUT_MS,
@@ -243,7 +248,7 @@ transfer_ask(struct transfer *transfer, const char *url)
     transfer->refusal = NULL;
     transfer->is_connecting = false;
     transfer->is_connected = false;
-    tell_time_left(transfer);
+    transfer_tell_time_left(transfer);
     if (url && (sharing_tell_origin(transfer, url) != 0 ||
                 tell_url(transfer, url) != 0))
         return -ENOMEM;
@@ -389,9 +394,8 @@ end_of(const struct transfer *transfer)
         CURLE_PARTIAL_FILE, CURLE_GOT_NOTHING,     CURLE_SEND_ERROR,
         CURLE_RECV_ERROR,   CURLE_COULDNT_CONNECT, CURLE_HTTP2_STREAM,
     };
-    uint64_t spent_ms = transfer->times.total_us / 1000;
-    bool has_time =
-        !transfer->set.max_time_ms || spent_ms + 1 < transfer->set.max_time_ms;
+    bool has_time = !transfer->set.max_time_ms ||
+                    spent_ms(transfer) + 1 < transfer->set.max_time_ms;
 
     if (transfer->code == CURLE_OK)
         return RESUME_END_WELL;

@@ -69,6 +69,7 @@ struct transfer_env {
 // those that have ended. Zero is "did not happen".
 struct transfer_times {
     uint64_t dns_us, connect_us, tls_us, first_byte_us, total_us;
+    uint64_t lined_us; // before requests: for another one's connection
 };
 
 struct transfer {
@@ -78,6 +79,7 @@ struct transfer {
     struct lookup lookup;
     struct convoy_member convoy; // while a request to an https URL is under way
     struct pilot_member pilot;   // ... until that has a connection
+    uint64_t joined_us;          // when it began to wait for another one's
     char error[CURL_ERROR_SIZE];
     struct wire_request set;   // what the job asks for
     struct wire_request told;  // what the handle was told last
@@ -182,6 +184,10 @@ bool transfer_waits_unbegun(const struct transfer *transfer);
 
 // True when the fetcher can vouch for it, which is running or waits for credit.
 bool transfer_vouch(struct transfer *transfer, uint64_t now_ms);
+
+// Tells the handle what is left of --max-time, which is for all requests of the
+// job and the time in line together.
+void transfer_tell_time_left(struct transfer *transfer);
 
 // Starts a request of the job, to the same URL as before if url is NULL; what
 // is of the job stays as it is. Returns 0 or -ENOMEM.

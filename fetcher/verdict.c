@@ -43,12 +43,13 @@ verdict_add_request(struct transfer *transfer)
     times->first_byte_us += time_of(easy, CURLINFO_STARTTRANSFER_TIME_T);
 }
 
-// With the time that was spent on look-ups, which come before all that libcurl
-// measures.
+// With the time that was spent on look-ups and in line, which come before all
+// that libcurl measures.
 static uint64_t
 time_fact(const struct transfer *transfer, uint64_t us)
 {
-    return us ? us + transfer->lookup.waited_us : WIRE_UNSET;
+    return us ? us + transfer->lookup.waited_us + transfer->times.lined_us
+              : WIRE_UNSET;
 }
 
 static uint64_t

@@ -155,8 +155,8 @@ profile_user_complaint(struct wire_bytes user)
 const char *
 profile_proxy_complaint(struct wire_bytes proxy)
 {
-    static const char *const schemes[] = {"http",    "https",  "socks4",
-                                          "socks4a", "socks5", "socks5h"};
+    static const char *const schemes[] = {
+        "http", "https", "socks", "socks4", "socks4a", "socks5", "socks5h"};
     const char *end;
     struct wire_bytes scheme;
 

@@ -69,3 +69,26 @@ def silent_under_tls(count):
         yield [stack.enter_context(
             socket.create_server((f"127.0.7.{n}", 0), backlog=64)).getsockname()
             for n in range(1, count + 1)]
+
+
+@contextlib.contextmanager
+def late_for_the_first(certificate, key, seconds):
+    """A server at 127.0.0.1 whose first connection comes so late, and two that
+    it answers. Yields its port."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+
+    def answer(listener):
+        time.sleep(seconds)
+        for _ in range(2):
+            with context.wrap_socket(listener.accept()[0],
+                                     server_side=True) as one:
+                one.recv(65536)
+                one.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n"
+                            b"Connection: close\r\n\r\nx")
+
+    with socket.create_server(("127.0.0.1", 0), backlog=16) as listener:
+        server = threading.Thread(target=answer, args=(listener,), daemon=True)
+        server.start()
+        yield listener.getsockname()[1]
+        server.join(60)

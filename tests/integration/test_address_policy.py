@@ -237,6 +237,18 @@ def test_a_proxy_that_is_none(new_fleet, proxy):
         assert name in said and "sesame" not in said
 
 
+@pytest.mark.parametrize("proxies", [
+    {"ALL_PROXY": "socks://127.0.0.1:9"},
+    # Nobody asks the last one.
+    {"http_proxy": "127.0.0.1:9", "HTTPS_PROXY": "127.0.0.1:9",
+     "ALL_PROXY": "no proxy"}])
+def test_a_proxy_as_libcurl_takes_it(proxies):
+    (record,) = urlsum("get", "--retry", "0", "--format", "jsonl",
+                       "http://127.0.0.8/", env=environment(**proxies),
+                       codes=(1,)).records()
+    assert record["outcome"] == "connect"
+
+
 def test_a_proxy_that_enforces_the_policy(new_fleet, site):
     """It gets every URL, whatever no_proxy says and wherever it leads."""
     fleet = new_fleet()

@@ -10,7 +10,8 @@ import pytest
 import harness
 import origin as odd
 from harness import wait_until
-from silent_host import silent_after_one, silent_under_tls
+from silent_host import (late_for_the_first, silent_after_one,
+                         silent_under_tls)
 
 MIB = 1024 # in KiB, as /proc has it
 FACTS = ("log_format facts '$status $server_protocol $connection "
@@ -329,3 +330,16 @@ def test_who_waits_for_a_connection_keeps_its_lease(new_fleet, http2):
     assert {(record["outcome"], record["attempts"])
             for record in records} == {("timeout", 1)}
     assert not fleet.broker.events("job.lease_over")
+
+
+def test_time_in_line_counts(http2):
+    """The second request waits for the first one's connection, and its record
+    says so."""
+    server = http2()
+    with late_for_the_first(server.folder / "server.pem",
+                            server.folder / "server.key", 1.5) as port:
+        records = harness.urlsum(
+            "get", "--cacert", server.ca, "--format", "jsonl", "--retry", "0",
+            *(f"https://localhost:{port}/{n}" for n in range(2))).records()
+    assert [record["outcome"] for record in records] == ["ok"] * 2
+    assert all(record["total_us"] > 1_200_000 for record in records)

@@ -2,6 +2,8 @@
 // long.
 #include "lease_scene.h"
 
+#include "common/fnv.h"
+
 // The scene's only job becomes one.
 static void
 make_suspect(struct scene *scene)
@@ -166,6 +168,9 @@ test_endless_body(void **state)
     world_append(scene->world, others, 20, 20);
     world_settle(scene->world);
     assert_true(second.session->jobs_len > scene->fetcher.session->jobs_len);
+    // Another suspect was lost with the second one.
+    strcpy(second.session->label, "second/7");
+    suspects->bad_fetcher = fnv_add(FNV_EMPTY, "second", strlen("second"));
     suspects->rest_until_ms = 0;
     world_settle(scene->world);
     assert_true(scene->fetcher.session->is_reserved);
@@ -179,6 +184,42 @@ test_endless_body(void **state)
     assert_ptr_equal(suspect->fetcher, second.session);
     peer_leave(&second);
     peer_leave(&idle);
+    scene_free(scene);
+}
+
+// One that is lost again and again: the others have as much time as it.
+static void
+test_lost_with_the_only_fetcher(void **state)
+{
+    struct scene *scene = scene_with(1);
+    struct suspects *suspects = &scene->broker->suspects;
+    struct batch *others;
+    struct job *suspect;
+
+    (void)state;
+    make_suspect(scene);
+    suspect = job_at(scene, 0);
+    world_settle(scene->world);
+    assert_int_equal(suspect->state, JOB_LEASED);
+    others = world_add_batch(scene->world, "o", "sha512", NULL);
+    world_append(scene->world, others, 5, 5);
+    world_settle(scene->world);
+    assert_int_equal(others->fetching, 0);
+    suspects->since_ms -= 20000;
+    lose(scene, suspect);
+    scene->fetcher.session->is_doubtful = false;
+    world_settle(scene->world);
+    assert_int_equal(suspect->state, JOB_QUEUED);
+    assert_int_equal(others->fetching, 5);
+    assert_int_equal(suspects->fetcher, 0);
+    assert_in_range(suspects->rest_until_ms - loop_now_ms(scene->broker->loop),
+                    15000, 25000);
+    suspects->rest_until_ms = 0;
+    world_settle(scene->world);
+    assert_true(suspects->fetcher != 0);
+    batch_cancel(scene->broker, others);
+    world_settle(scene->world);
+    assert_int_equal(suspect->state, JOB_LEASED);
     scene_free(scene);
 }
 
@@ -287,6 +328,7 @@ main(void)
         cmocka_unit_test(test_suspect_runs_alone),
         cmocka_unit_test(test_lone_fetcher),
         cmocka_unit_test(test_endless_body),
+        cmocka_unit_test(test_lost_with_the_only_fetcher),
         cmocka_unit_test(test_outcome_clears),
         cmocka_unit_test(test_suspect_goes_back),
         cmocka_unit_test(test_cancelled_suspect),
