@@ -4,10 +4,12 @@ Nothing here waits for time to pass: one waits for a log event, for an exit or
 for an answer, and a deadline only says when to give up.
 """
 import contextlib
+import errno
 import hashlib
 import json
 import os
 import pathlib
+import random
 import re
 import shutil
 import signal
@@ -53,11 +55,33 @@ def environment(**more):
     return env
 
 
+def _ports():
+    """Ports that no connection takes for its own end (ip(7),
+    ip_local_port_range), in an order of this process's own, so that tests that
+    run side by side hardly ever want the same one. None when there are few."""
+    low = int(pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range")
+              .read_text("ascii").split()[0])
+    ports = list(range(10000, low))
+    random.SystemRandom().shuffle(ports)
+    yield from ports if len(ports) > 5000 else ()
+    while True:
+        yield 0
+
+
+_PORTS = _ports()
+
+
 def free_port(address="127.0.0.1"):
-    """A port nobody has just now."""
-    with socket.socket() as probe:
-        probe.bind((address, 0))
-        return probe.getsockname()[1]
+    """A port nobody has just now; each only once, as long as there are any."""
+    while True:
+        with socket.socket() as probe:
+            try:
+                probe.bind((address, next(_PORTS)))
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE:
+                    raise
+                continue
+            return probe.getsockname()[1]
 
 
 def wait_until(check, what, seconds=GIVE_UP_S):
