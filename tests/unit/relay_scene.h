@@ -66,6 +66,14 @@ job_at(struct scene *scene, size_t i)
     return jobs_find(&scene->broker->jobs, scene->jobs[i].job);
 }
 
+// A suspect that was lost with the only worker runs again after as long a rest
+// as it ran: that is over.
+static inline void
+end_rest(struct scene *scene)
+{
+    scene->broker->suspects.rest_until_ms = 0;
+}
+
 // --- What the workers say ---
 
 static inline void

@@ -433,6 +433,7 @@ test_lost_fetchers(void **state)
         assert_int_equal(job_at(scene, 0)->lost, lost);
         peer_leave(&scene->fetcher);
         peer_join(scene->world, &scene->fetcher, WIRE_FETCHER, 100);
+        end_rest(scene);
         world_settle(scene->world);
         take_jobs(scene, &scene->fetcher);
         assert_int_equal(scene->jobs_len, lost < JOB_LOST_END);
@@ -480,6 +481,7 @@ test_other_losses(void **state)
     peer_join(scene->world, &scene->fetcher, WIRE_FETCHER, 100);
     for (uint32_t lost = 1; lost <= JOB_LOST_END; lost++) {
         say_taken(&scene->hasher, scene->hasher.session->notes_len);
+        end_rest(scene);
         world_settle(scene->world);
         take_jobs(scene, &scene->fetcher);
         assert_int_equal(scene->jobs_len, 1);

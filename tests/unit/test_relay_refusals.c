@@ -328,6 +328,7 @@ break_until_it_ends(bool is_hasher)
         assert_int_equal(scene->jobs_len, 1);
         break_it(scene, is_hasher ? &scene->hasher : &scene->fetcher);
         assert_int_equal(job_at(scene, 0)->lost, lost);
+        end_rest(scene);
         world_settle(scene->world);
         take_jobs(scene, &scene->fetcher);
     }

@@ -134,7 +134,7 @@ test_lone_fetcher(void **state)
     assert_int_equal(suspects->fetcher, 0);
     assert_int_equal(suspect->state, JOB_QUEUED);
     // ... and comes again.
-    suspects->rest_until_ms = 0;
+    end_rest(scene);
     world_settle(scene->world);
     assert_true(suspects->fetcher != 0);
     batch_cancel(scene->broker, others);
@@ -171,7 +171,7 @@ test_endless_body(void **state)
     // Another suspect was lost with the second one.
     strcpy(second.session->label, "second/7");
     suspects->bad_fetcher = fnv_add(FNV_EMPTY, "second", strlen("second"));
-    suspects->rest_until_ms = 0;
+    end_rest(scene);
     world_settle(scene->world);
     assert_true(scene->fetcher.session->is_reserved);
     suspects->waits_ms -= SUSPECTS_LONE_MS;
@@ -214,7 +214,7 @@ test_lost_with_the_only_fetcher(void **state)
     assert_int_equal(suspects->fetcher, 0);
     assert_in_range(suspects->rest_until_ms - loop_now_ms(scene->broker->loop),
                     15000, 25000);
-    suspects->rest_until_ms = 0;
+    end_rest(scene);
     world_settle(scene->world);
     assert_true(suspects->fetcher != 0);
     batch_cancel(scene->broker, others);
