@@ -73,16 +73,16 @@ def silent_under_tls(count):
 
 @contextlib.contextmanager
 def late_for_the_first(certificate, key, seconds):
-    """A server at 127.0.0.1 whose first connection comes so late, and two that
-    it answers. Yields its port."""
+    """A server at 127.0.0.1 that takes so long for the first handshake, and
+    answers two connections. Yields its port."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
 
     def answer(listener):
-        time.sleep(seconds)
-        for _ in range(2):
-            with context.wrap_socket(listener.accept()[0],
-                                     server_side=True) as one:
+        for pause_s in seconds, 0:
+            sock = listener.accept()[0]
+            time.sleep(pause_s)
+            with context.wrap_socket(sock, server_side=True) as one:
                 one.recv(65536)
                 one.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n"
                             b"Connection: close\r\n\r\nx")
