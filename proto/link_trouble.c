@@ -10,18 +10,17 @@
 // before.
 #define SILENCE_MS 5000
 #define SILENCE_MAX_MS 600000
-// Longer endpoints are refused by the option that takes them.
-#define SHOWN_MAX 600
 
 void
 link_trouble_init(struct link_trouble *trouble, const char *label,
                   const char *endpoint, enum wire_role role)
 {
     *trouble = (struct link_trouble){.label = label,
-                                     .endpoint = endpoint,
                                      .role = role,
                                      .failure = CURVE_FINE,
                                      .due_ms = SILENCE_MS};
+    (void)log_escape(endpoint, strlen(endpoint), trouble->endpoint,
+                     sizeof(trouble->endpoint));
 }
 
 bool
@@ -29,7 +28,6 @@ link_trouble_on_failure(struct link_trouble *trouble,
                         enum curve_failure failure)
 {
     bool is_final = curve_is_final(failure);
-    char shown[SHOWN_MAX];
 
     // Without keys, a broker that hangs up is about to start or to stop.
     if (failure == trouble->failure || failure == CURVE_FINE ||
@@ -38,9 +36,7 @@ link_trouble_on_failure(struct link_trouble *trouble,
     trouble->failure = failure;
     log_line(is_final ? LOG_ERROR : LOG_WARN, "link.handshake",
              "worker=%s endpoint=%s why=\"the broker %s\"", trouble->label,
-             log_escape(trouble->endpoint, strlen(trouble->endpoint), shown,
-                        sizeof(shown)),
-             curve_failure_text(failure));
+             trouble->endpoint, curve_failure_text(failure));
     return is_final;
 }
 
@@ -53,8 +49,6 @@ link_trouble_on_connection(struct link_trouble *trouble)
 void
 link_trouble_on_silence(struct link_trouble *trouble, uint64_t for_ms)
 {
-    char shown[SHOWN_MAX];
-
     if (for_ms < trouble->due_ms ||
         trouble->failure != CURVE_FINE) // which has its own line
         return;
@@ -62,10 +56,8 @@ link_trouble_on_silence(struct link_trouble *trouble, uint64_t for_ms)
              "worker=%s endpoint=%s for_ms=%" PRIu64
              " why=\"nobody answers: is the broker up, and is this its "
              "endpoint for %s?\"",
-             trouble->label,
-             log_escape(trouble->endpoint, strlen(trouble->endpoint), shown,
-                        sizeof(shown)),
-             for_ms, trouble->role == WIRE_FETCHER ? "fetchers" : "hashers");
+             trouble->label, trouble->endpoint, for_ms,
+             trouble->role == WIRE_FETCHER ? "fetchers" : "hashers");
     trouble->due_ms =
         for_ms + (for_ms < SILENCE_MAX_MS ? for_ms : SILENCE_MAX_MS);
 }

@@ -11,8 +11,8 @@
 #include <stdint.h>
 
 struct link_trouble {
-    const char *label;    // the worker's, as it may stand in the log; borrowed
-    const char *endpoint; // as the user gave it; borrowed
+    const char *label;  // the worker's, as it may stand in the log; borrowed
+    char endpoint[600]; // ... and the endpoint
     enum wire_role role;
     enum curve_failure failure; // of the last connection that was not made
     uint64_t due_ms;            // of silence; the next line then
