@@ -41,6 +41,24 @@ tell_trust(CURL *easy, const struct transfer_env *env,
     return code;
 }
 
+static CURLcode
+tell_proxy(CURL *easy, const struct settings *settings,
+           const struct profile *profile)
+{
+    const char *proxy = profile ? profile->proxy : NULL;
+    // libcurl would look through the environment for each request.
+    bool is_none =
+        !proxy && !settings->has_http_proxy && !settings->has_https_proxy;
+    // Where a proxy enforces the policy nothing goes around it.
+    bool is_enforced = settings->is_http_proxied || settings->is_https_proxied;
+    CURLcode code = CURLE_OK;
+
+    code |= curl_easy_setopt(easy, CURLOPT_PROXY, is_none ? "" : proxy);
+    code |= curl_easy_setopt(easy, CURLOPT_NOPROXY,
+                             is_none || is_enforced ? "" : NULL);
+    return code;
+}
+
 static long
 ip_resolve(uint64_t ip_version)
 {
@@ -64,8 +82,7 @@ request_tell_profile(struct transfer *transfer)
     if (profile && profile->user_agent)
         agent = *profile->user_agent ? profile->user_agent : NULL;
     code |= curl_easy_setopt(easy, CURLOPT_USERAGENT, agent);
-    code |=
-        curl_easy_setopt(easy, CURLOPT_PROXY, profile ? profile->proxy : NULL);
+    code |= tell_proxy(easy, env->settings, profile);
     code |= curl_easy_setopt(easy, CURLOPT_IPRESOLVE,
                              ip_resolve(profile ? profile->ip_version : 0));
     code |= tell_trust(easy, env, profile);
@@ -162,21 +179,35 @@ add_users_lines(struct curl_slist **list, const struct transfer *transfer)
     return err;
 }
 
+// Which part of the body is wanted, and on which condition.
+static int
+tell_range(struct transfer *transfer, struct curl_slist **list)
+{
+    char line[VALIDATOR_BYTES_MAX + 32], range[32];
+    bool is_range = transfer->resume.is_range;
+
+    if (!is_range && !transfer->has_range)
+        return 0;
+    (void)snprintf(range, sizeof(range), "%" PRIu64 "-", transfer->body.size);
+    if (curl_easy_setopt(transfer->easy, CURLOPT_RANGE,
+                         is_range ? range : NULL) != CURLE_OK)
+        return -ENOMEM;
+    transfer->has_range = is_range;
+    if (!is_range)
+        return 0;
+    (void)snprintf(line, sizeof(line), "If-Range: %s",
+                   transfer->resume.validator.text);
+    return add_line(list, line);
+}
+
 int
 request_tell_headers(struct transfer *transfer)
 {
-    char line[VALIDATOR_BYTES_MAX + 32], range[32];
     const struct profile *profile = transfer->profile;
-    bool is_range = transfer->resume.is_range;
     struct curl_slist *list = NULL;
     CURLcode code = CURLE_OK;
-    int err = 0;
+    int err = tell_range(transfer, &list);
 
-    (void)snprintf(line, sizeof(line), "If-Range: %s",
-                   transfer->resume.validator.text);
-    (void)snprintf(range, sizeof(range), "%" PRIu64 "-", transfer->body.size);
-    if (is_range)
-        err = add_line(&list, line);
     for (size_t i = 0; i < sizeof(want_lines) / sizeof(*want_lines); i++) {
         if (transfer->set.want_digest && !err)
             err = add_own_line(&list, profile, want_lines[i]);
@@ -187,10 +218,6 @@ request_tell_headers(struct transfer *transfer)
         err = add_users_lines(&list, transfer);
     if (list || transfer->headers)
         code |= curl_easy_setopt(transfer->easy, CURLOPT_HTTPHEADER, list);
-    if (is_range || transfer->has_range)
-        code |= curl_easy_setopt(transfer->easy, CURLOPT_RANGE,
-                                 is_range ? range : NULL);
-    transfer->has_range = is_range;
     curl_slist_free_all(transfer->headers);
     transfer->headers = list;
     return err || code != CURLE_OK ? -ENOMEM : 0;

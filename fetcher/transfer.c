@@ -109,9 +109,6 @@ set_constants(struct transfer *transfer)
     code |= curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, env->buffer_bytes);
     code |= curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
     code |= curl_easy_setopt(easy, CURLOPT_TCP_NODELAY, 1L);
-    // Where a proxy enforces the policy nothing goes around it.
-    if (env->settings->is_http_proxied || env->settings->is_https_proxied)
-        code |= curl_easy_setopt(easy, CURLOPT_NOPROXY, "");
     code |= sharing_prepare(transfer);
     if (env->cacert)
         code |= curl_easy_setopt(easy, CURLOPT_CAINFO, env->cacert);
