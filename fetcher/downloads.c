@@ -142,14 +142,13 @@ settle(struct downloads *downloads, struct transfer *transfer)
 }
 
 void
-downloads_on_done(void *arg, CURL *easy, CURLcode code)
+downloads_on_done(void *arg, struct multi_gate *gate, CURLcode code)
 {
     struct downloads *downloads = arg;
-    struct transfer *transfer = NULL;
+    struct transfer *transfer = gate->arg;
     long connects = 0;
 
-    (void)curl_easy_getinfo(easy, CURLINFO_PRIVATE, (char **)&transfer);
-    (void)curl_easy_getinfo(easy, CURLINFO_NUM_CONNECTS, &connects);
+    (void)curl_easy_getinfo(gate->easy, CURLINFO_NUM_CONNECTS, &connects);
     metrics_add(&downloads->config.stats->connects, (uint64_t)connects);
     if (!transfer_continue(transfer, code))
         settle(downloads, transfer);
@@ -225,7 +224,7 @@ go_on(struct downloads *downloads, struct transfer *transfer)
     if (code == CURLE_OK)
         return;
     multi_remove(&transfer->gate);
-    downloads_on_done(downloads, transfer->easy, code);
+    downloads_on_done(downloads, &transfer->gate, code);
 }
 
 void

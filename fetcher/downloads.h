@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct multi_gate;
 struct downloads;
 struct fetch_stats;
 struct loop;
@@ -61,7 +62,7 @@ void downloads_credit(struct downloads *downloads, uint64_t bytes,
 
 // Of a multi that transfers run on, whose arg is the downloads: a
 // multi_done_fn.
-void downloads_on_done(void *arg, CURL *easy, CURLcode code);
+void downloads_on_done(void *arg, struct multi_gate *gate, CURLcode code);
 
 // Once a turn: lets those go on that waited for credit, while there is some.
 void downloads_run_credit(struct downloads *downloads);

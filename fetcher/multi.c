@@ -17,29 +17,27 @@
 #define STREAMS_MAX 32L
 
 bool
-handles_add(struct handles *handles, CURL *easy, CURLcode code)
+gated_add(struct gated_list *list, struct multi_gate *gate, CURLcode code)
 {
-    if (handles->len == handles->room) {
-        size_t room = handles->room ? handles->room * 2 : 64;
-        struct handle *grown =
-            realloc(handles->items, room * sizeof(*handles->items));
+    if (list->len == list->room) {
+        size_t room = list->room ? list->room * 2 : 64;
+        struct gated *grown = realloc(list->items, room * sizeof(*list->items));
 
         if (!grown)
             return false;
-        handles->items = grown;
-        handles->room = room;
+        list->items = grown;
+        list->room = room;
     }
-    handles->items[handles->len++] =
-        (struct handle){.easy = easy, .code = code};
+    list->items[list->len++] = (struct gated){.gate = gate, .code = code};
     return true;
 }
 
 static void
-handles_forget(struct handles *handles, CURL *easy)
+gated_forget(struct gated_list *list, const struct multi_gate *gate)
 {
-    for (size_t i = 0; i < handles->len; i++) {
-        if (handles->items[i].easy == easy)
-            handles->items[i].easy = NULL;
+    for (size_t i = 0; i < list->len; i++) {
+        if (list->items[i].gate == gate)
+            list->items[i].gate = NULL;
     }
 }
 
@@ -151,11 +149,14 @@ take_waiting(struct multi_gate *gate)
 }
 
 static void
-remove_handle(struct multi *multi, CURL *easy)
+remove_handle(struct multi_gate *gate)
 {
-    (void)curl_multi_remove_handle(multi->curl, easy); // it was added by us
+    struct multi *multi = gate->multi;
+
+    (void)curl_multi_remove_handle(multi->curl, gate->easy); // we added it
     multi->running--;
-    handles_forget(&multi->stuck, easy);
+    multi_leave_socket(gate);
+    gated_forget(&multi->stuck, gate);
 }
 
 void
@@ -165,16 +166,18 @@ multi_remove(struct multi_gate *gate)
         take_waiting(gate);
         return;
     }
-    handles_forget(&gate->multi->ended, gate->easy);
-    remove_handle(gate->multi, gate->easy);
+    gated_forget(&gate->multi->ended, gate);
+    remove_handle(gate);
 }
 
 static void
-report(struct multi *multi, CURL *easy, CURLcode code)
+report(struct multi_gate *gate, CURLcode code)
 {
-    multi_look_at_rest(multi, easy);
-    remove_handle(multi, easy);
-    multi->done(multi->arg, easy, code);
+    struct multi *multi = gate->multi;
+
+    multi_look_at_rest(gate);
+    remove_handle(gate);
+    multi->done(multi->arg, gate, code);
 }
 
 // libcurl ends the connection that waits longest when one more than told_max is
@@ -221,18 +224,18 @@ report_done(struct multi *multi)
 
     multi->is_touched = false;
     while ((msg = curl_multi_info_read(multi->curl, &left))) {
-        CURL *easy = msg->easy_handle;
+        struct multi_gate *gate = multi_gate_of(msg->easy_handle);
         CURLcode code = msg->data.result;
 
-        if (msg->msg == CURLMSG_DONE && !handles_add(&multi->ended, easy, code))
-            report(multi, easy, code);
+        if (msg->msg == CURLMSG_DONE && !gated_add(&multi->ended, gate, code))
+            report(gate, code);
     }
     for (size_t i = 0; i < multi->ended.len; i++) {
-        struct handle ended = multi->ended.items[i];
+        struct gated ended = multi->ended.items[i];
 
-        multi->ended.items[i].easy = NULL;
-        if (ended.easy)
-            report(multi, ended.easy, ended.code);
+        multi->ended.items[i].gate = NULL;
+        if (ended.gate)
+            report(ended.gate, ended.code);
     }
     multi->ended.len = 0;
 }
@@ -252,12 +255,15 @@ run_due(struct multi *multi)
 }
 
 static void
-begin(struct multi *multi, CURL *easy)
+begin(struct multi_gate *gate)
 {
-    if (curl_multi_add_handle(multi->curl, easy) == CURLM_OK)
+    struct multi *multi = gate->multi;
+
+    take_waiting(gate);
+    if (curl_multi_add_handle(multi->curl, gate->easy) == CURLM_OK)
         multi->running++;
     else
-        multi->done(multi->arg, easy, CURLE_OUT_OF_MEMORY);
+        multi->done(multi->arg, gate, CURLE_OUT_OF_MEMORY);
 }
 
 // libcurl does all that it can for handles that are new in one call: a context
@@ -269,12 +275,8 @@ begin_waiting(struct multi *multi)
     uint64_t until_ns = uv_hrtime() + UINT64_C(1000000) * BEGIN_MS;
 
     do {
-        for (int i = 0; i < BEGIN_AT_ONCE && multi->waiting; i++) {
-            CURL *easy = multi->waiting->easy;
-
-            take_waiting(multi->waiting);
-            begin(multi, easy);
-        }
+        for (int i = 0; i < BEGIN_AT_ONCE && multi->waiting; i++)
+            begin(multi->waiting);
         run_due(multi);
     } while (multi->waiting && uv_hrtime() < until_ns);
 }
@@ -287,10 +289,10 @@ static void
 go_on(struct multi *multi)
 {
     for (size_t i = 0; i < multi->stuck.len; i++) {
-        CURL *easy = multi->stuck.items[i].easy;
+        const struct multi_gate *gate = multi->stuck.items[i].gate;
 
-        if (easy && curl_easy_pause(easy, CURLPAUSE_SEND) == CURLE_OK &&
-            curl_easy_pause(easy, CURLPAUSE_CONT) == CURLE_OK)
+        if (gate && curl_easy_pause(gate->easy, CURLPAUSE_SEND) == CURLE_OK &&
+            curl_easy_pause(gate->easy, CURLPAUSE_CONT) == CURLE_OK)
             multi->is_due = true;
     }
     multi->stuck.len = 0;
@@ -302,11 +304,14 @@ multi_turn(struct multi *multi)
     multi->sockets->busy_until_ns = 0;
     if (!multi->curl || is_in_the_way(multi))
         open_anew(multi);
+    multi->is_in_turn = true;
     go_on(multi);
     if (multi->waiting)
         begin_waiting(multi);
     for (int i = 0; i < ROUNDS_A_TURN && multi->is_due; i++)
         run_due(multi);
+    multi->is_in_turn = false;
+    multi_send_requests(multi);
     if (multi->is_touched)
         report_done(multi);
 }

@@ -26,7 +26,8 @@ struct sockaddr;
 typedef bool multi_connect_fn(void *arg, const struct sockaddr *address);
 
 // Called by multi_turn() for each finished transfer, already removed.
-typedef void multi_done_fn(void *arg, CURL *easy, CURLcode code);
+struct multi_gate;
+typedef void multi_done_fn(void *arg, struct multi_gate *gate, CURLcode code);
 
 struct watch;
 
@@ -63,13 +64,14 @@ struct multi_gate {
     // The multi's.
     struct multi *multi; // multi_prepare() sets it
     CURL *easy;          // ... and this
+    struct watch *watch; // of which it was the last that libcurl named
     bool is_waiting;     // was added, and libcurl does not have it yet
     struct multi_gate *prev, *next;
 };
 
-// Sets what a handle needs for multi_add(), before the first and when it is to
-// have another multi. The handle may not outlive the multi nor the gate.
-// Returns 0 or -EINVAL.
+// Sets what a handle needs for multi_add(), CURLOPT_PRIVATE too, before the
+// first and when it is to have another multi. The handle may not outlive the
+// multi nor the gate. Returns 0 or -EINVAL.
 int multi_prepare(struct multi *multi, CURL *easy, struct multi_gate *gate);
 
 // Has multi_turn() start a transfer, in the order they come. May be called
@@ -78,6 +80,18 @@ void multi_add(struct multi_gate *gate);
 
 // Takes a transfer out before its end: its connection is closed.
 void multi_remove(struct multi_gate *gate);
+
+// The socket of which this transfer was the last that libcurl named for it, as
+// it is while its connection is made; CURL_SOCKET_BAD: there is none.
+curl_socket_t multi_socket_of(const struct multi_gate *gate);
+
+// A request is about to be sent over this socket, which others share. Of those
+// that multi_turn() begins the first leaves at once; those that follow it wait
+// in the kernel (TCP_CORK) for the end of that turn, and leave in as few
+// packets as they fit in. What libcurl sends at other times is not held back.
+// May be called within libcurl's callbacks, and for a socket that is not
+// watched.
+void multi_expect_request(struct multi *multi, curl_socket_t fd);
 
 // Runs what is due now and reports what has finished: at the end of each turn.
 void multi_turn(struct multi *multi);

@@ -3,13 +3,13 @@
 #define FETCHER_MULTI_PRIVATE_H
 #include "fetcher/multi.h"
 
-struct handle {
-    CURL *easy;    // NULL: it was removed meanwhile
-    CURLcode code; // of one that has ended
+struct gated {
+    struct multi_gate *gate; // NULL: it was removed meanwhile
+    CURLcode code;           // of one that has ended
 };
 
-struct handles {
-    struct handle *items;
+struct gated_list {
+    struct gated *items;
     size_t len, room;
 };
 
@@ -27,13 +27,20 @@ struct multi {
     long kept;                  // ... that it may keep in any case
     size_t running;             // transfers that libcurl has
     struct multi_gate *waiting; // to be begun, first come first served
-    struct handles stuck;       // between two addresses (go_on)
-    struct handles ended;       // and not reported yet
-    struct watch *by_easy;
+    struct gated_list stuck;    // between two addresses (go_on)
+    struct gated_list ended;    // and not reported yet
+    bool is_in_turn;
+    struct watch *asked; // in this turn, over sockets that are shared
 };
 
 // False: no memory.
-bool handles_add(struct handles *handles, CURL *easy, CURLcode code);
+bool gated_add(struct gated_list *list, struct multi_gate *gate, CURLcode code);
+
+// The handle's; NULL: it is libcurl's own.
+struct multi_gate *multi_gate_of(CURL *easy);
+
+// A transfer is libcurl's no more: no socket is its any more.
+void multi_leave_socket(struct multi_gate *gate);
 
 // Comes before libcurl is called in ways that may end transfers.
 void multi_touch(struct multi *multi);
@@ -43,7 +50,10 @@ int multi_on_socket(CURL *easy, curl_socket_t fd, int what, void *arg,
                     void *socket_arg);
 
 // A transfer has ended, and its connection waits for the next one's request.
-void multi_look_at_rest(struct multi *multi, CURL *easy);
+void multi_look_at_rest(struct multi_gate *gate);
+
+// What multi_expect_request() kept back leaves.
+void multi_send_requests(struct multi *multi);
 
 // Forgets the watches that libcurl has left.
 void multi_close_watches(struct multi *multi);

@@ -3,10 +3,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
-#include <uthash.h>
+#include <utlist.h>
 #include <uv.h>
 
 // What a server sent unasked is thrown away in such pieces, and not for ever.
@@ -23,8 +25,10 @@ struct watch {
     bool is_idle;   // between two requests, of which each has one answer
     int wanted;     // by libcurl now, UV_READABLE and so on
     int watched;    // by libuv
-    CURL *easy;     // whose request is on it, if libcurl has said so
-    UT_hash_handle hh;
+    struct multi_gate *gate;   // whose request is on it, if libcurl has said so
+    bool is_asked;             // in the multi's list of those
+    bool is_corked;            // the kernel keeps back what is sent
+    struct watch *prev, *next; // in that list
 };
 
 // Of any multi.
@@ -82,31 +86,38 @@ new_watch(struct multi *multi, curl_socket_t fd, bool is_ours)
     return watch;
 }
 
+struct multi_gate *
+multi_gate_of(CURL *easy)
+{
+    struct multi_gate *gate = NULL;
+
+    (void)curl_easy_getinfo(easy, CURLINFO_PRIVATE, (char **)&gate);
+    return gate;
+}
+
+void
+multi_leave_socket(struct multi_gate *gate)
+{
+    if (gate->watch)
+        gate->watch->gate = NULL;
+    gate->watch = NULL;
+}
+
 // libcurl can be asked for the socket of a transfer (CURLINFO_ACTIVESOCKET),
 // but looks at all connections for it: with thousands of them that was a third
 // of the fetcher's time.
 static void
-claim_watch(struct watch *watch, CURL *easy)
+claim_watch(struct watch *watch, struct multi_gate *gate)
 {
-    struct multi *multi = watch->multi;
-    struct watch *old = NULL;
-
-    if (watch->easy == easy)
+    if (watch->gate == gate)
         return;
-    if (watch->easy)
-        HASH_DELETE(hh, multi->by_easy, watch);
-    watch->easy = NULL;
-    if (!easy)
+    if (watch->gate)
+        watch->gate->watch = NULL;
+    watch->gate = gate;
+    if (!gate)
         return;
-    HASH_FIND(hh, multi->by_easy, &easy, sizeof(CURL *), old);
-    if (old) {
-        HASH_DELETE(hh, multi->by_easy, old);
-        old->easy = NULL;
-    }
-    watch->easy = easy;
-    HASH_ADD(hh, multi->by_easy, easy, sizeof(CURL *), watch);
-    if (!watch->hh.tbl) // no memory: libcurl will be asked
-        watch->easy = NULL;
+    multi_leave_socket(gate);
+    gate->watch = watch;
 }
 
 static void
@@ -116,9 +127,60 @@ free_closed(uv_handle_t *handle)
 }
 
 static void
+set_cork(struct watch *watch, bool is_corked)
+{
+    int value = is_corked;
+
+    // Where the kernel refuses, each request leaves by itself.
+    if (watch->is_corked != is_corked)
+        (void)setsockopt(watch->fd, IPPROTO_TCP, TCP_CORK, &value,
+                         sizeof(value));
+    watch->is_corked = is_corked;
+}
+
+static void
+leave_asked(struct watch *watch)
+{
+    if (!watch->is_asked)
+        return;
+    DL_DELETE(watch->multi->asked, watch);
+    watch->is_asked = false;
+    set_cork(watch, false);
+}
+
+curl_socket_t
+multi_socket_of(const struct multi_gate *gate)
+{
+    return gate->watch ? gate->watch->fd : CURL_SOCKET_BAD;
+}
+
+void
+multi_expect_request(struct multi *multi, curl_socket_t fd)
+{
+    struct watch *watch = find_watch(multi, fd);
+
+    if (!watch || !multi->is_in_turn)
+        return;
+    if (watch->is_asked) {
+        set_cork(watch, true);
+        return;
+    }
+    DL_APPEND(multi->asked, watch);
+    watch->is_asked = true;
+}
+
+void
+multi_send_requests(struct multi *multi)
+{
+    while (multi->asked)
+        leave_asked(multi->asked);
+}
+
+static void
 close_watch(struct watch *watch)
 {
     claim_watch(watch, NULL);
+    leave_asked(watch);
     if (watch->is_ours) {
         watch->multi->open--;
         watch->multi->sockets->open--;
@@ -144,20 +206,19 @@ hang_up(curl_socket_t fd)
 }
 
 void
-multi_look_at_rest(struct multi *multi, CURL *easy)
+multi_look_at_rest(struct multi_gate *gate)
 {
     curl_socket_t fd = CURL_SOCKET_BAD;
-    struct watch *watch;
+    struct watch *watch = gate->watch;
     long version = 0;
     char byte;
 
-    (void)curl_easy_getinfo(easy, CURLINFO_HTTP_VERSION, &version);
+    (void)curl_easy_getinfo(gate->easy, CURLINFO_HTTP_VERSION, &version);
     if (version != CURL_HTTP_VERSION_1_0 && version != CURL_HTTP_VERSION_1_1)
-        return; // HTTP/2 has frames of its own to say
-    HASH_FIND(hh, multi->by_easy, &easy, sizeof(CURL *), watch);
-    if (!watch) {
-        (void)curl_easy_getinfo(easy, CURLINFO_ACTIVESOCKET, &fd);
-        watch = find_watch(multi, fd);
+        return;   // HTTP/2 has frames of its own to say
+    if (!watch) { // its answer was there at once
+        (void)curl_easy_getinfo(gate->easy, CURLINFO_ACTIVESOCKET, &fd);
+        watch = find_watch(gate->multi, fd);
     }
     if (!watch || watch->wanted)
         return;
@@ -265,12 +326,9 @@ is_gone(const struct watch *watch)
 
 // Whether it has a connection: of two that were tried the slower one is gone.
 static bool
-is_connected(const struct multi *multi, CURL *easy)
+is_connected(const struct multi_gate *gate)
 {
-    struct watch *watch;
-
-    HASH_FIND(hh, multi->by_easy, &easy, sizeof(CURL *), watch);
-    return watch && watch->is_open;
+    return gate->watch && gate->watch->is_open;
 }
 
 int
@@ -278,6 +336,7 @@ multi_on_socket(CURL *easy, curl_socket_t fd, int what, void *arg,
                 void *socket_arg)
 {
     struct multi *multi = arg;
+    struct multi_gate *gate = multi_gate_of(easy);
     struct watch *watch = find_watch(multi, fd);
     bool was_left;
 
@@ -287,8 +346,8 @@ multi_on_socket(CURL *easy, curl_socket_t fd, int what, void *arg,
             return 0;
         watch->wanted = 0;
         was_left = is_gone(watch);
-        if (was_left && !is_connected(multi, easy)) // or it waits for its end
-            (void)handles_add(&multi->stuck, easy, CURLE_OK);
+        if (was_left && gate && !is_connected(gate)) // or it waits for its end
+            (void)gated_add(&multi->stuck, gate, CURLE_OK);
         // Of a socket that is not ours (the resolver's) nobody tells the end;
         // its number may soon be another's.
         if (was_left || !watch->is_ours)
@@ -301,7 +360,7 @@ multi_on_socket(CURL *easy, curl_socket_t fd, int what, void *arg,
         return -1; // libcurl fails all transfers of the multi
     watch->is_idle = false;
     watch->is_open |= (what & CURL_POLL_IN) != 0;
-    claim_watch(watch, easy);
+    claim_watch(watch, gate);
     return set_wanted(watch, (what & CURL_POLL_IN ? UV_READABLE : 0) |
                                  (what & CURL_POLL_OUT ? UV_WRITABLE : 0))
                ? 0
@@ -364,6 +423,7 @@ multi_prepare(struct multi *multi, CURL *easy, struct multi_gate *gate)
 
     gate->multi = multi;
     gate->easy = easy;
+    code |= curl_easy_setopt(easy, CURLOPT_PRIVATE, gate);
     code |= curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, open_socket);
     code |= curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, gate);
     code |= curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, close_socket);

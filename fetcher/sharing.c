@@ -4,6 +4,7 @@
 #include "common/log.h"
 #include "fetcher/apart.h"
 #include "fetcher/convoy.h"
+#include "fetcher/multi.h"
 #include "fetcher/outbox.h"
 #include "fetcher/pilot.h"
 #include "fetcher/profile.h"
@@ -54,6 +55,22 @@ arrive(struct transfer *transfer)
     pilot_arrive(env->pilots, &transfer->pilot, transfer->is_multiplexed);
 }
 
+// Requests that share a connection leave together, if they come in one turn.
+static void
+send_with_others(const struct transfer *transfer)
+{
+    struct multi *multi = transfer->gate.multi;
+    curl_socket_t fd = tls_socket(transfer->easy);
+    long connects = 0;
+
+    (void)curl_easy_getinfo(transfer->easy, CURLINFO_NUM_CONNECTS, &connects);
+    if (fd == CURL_SOCKET_BAD && connects > 0) { // it was made for this request
+        fd = multi_socket_of(&transfer->gate);
+        tls_tell_socket(transfer->easy, fd);
+    }
+    multi_expect_request(multi, fd);
+}
+
 // libcurl is about to send the request, over a new connection or one that is
 // open. By HTTP/1.1 it has that to itself: libcurl (7.88) does not see to it
 // where another answer of that host spoke of HTTP/2.
@@ -74,6 +91,8 @@ on_request(void *arg, char *address, char *local_address, int port,
     transfer->is_multiplexed = tls_is_http2(transfer->easy);
     if (transfer->told_version != CURL_HTTP_VERSION_1_1)
         arrive(transfer);
+    if (transfer->is_multiplexed)
+        send_with_others(transfer);
     transfer->is_crowded = !transfer->is_multiplexed &&
                            !tls_use_begin(transfer->easy, &transfer->use);
     if (transfer->is_crowded)

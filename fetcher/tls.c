@@ -2,12 +2,15 @@
 
 #include <openssl/ssl.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <string.h>
 
 // Where a connection keeps is_announced: libcurl has its application data.
 static int announced_index = -1;
 // Where it keeps the tls_use of the request that is under way on it.
 static int use_index = -1;
+// Where it keeps one more than its socket's number; 0: that is not known yet.
+static int socket_index = -1;
 
 static void
 on_info(const SSL *ssl, int where, int value)
@@ -57,6 +60,28 @@ tls_is_http2(CURL *easy)
     if (ssl)
         SSL_get0_alpn_selected(ssl, &protocol, &len);
     return len == 2 && memcmp(protocol, "h2", 2) == 0;
+}
+
+curl_socket_t
+tls_socket(CURL *easy)
+{
+    const SSL *ssl = ssl_of(easy);
+    uintptr_t number = 0;
+
+    if (ssl && socket_index >= 0)
+        number = (uintptr_t)SSL_get_ex_data(ssl, socket_index);
+    return number ? (curl_socket_t)number - 1 : CURL_SOCKET_BAD;
+}
+
+void
+tls_tell_socket(CURL *easy, curl_socket_t fd)
+{
+    SSL *ssl = ssl_of(easy);
+
+    if (socket_index < 0)
+        socket_index = SSL_get_ex_new_index(0, NULL, NULL, NULL, NULL);
+    if (ssl) // in vain without memory: it is told again
+        (void)SSL_set_ex_data(ssl, socket_index, (void *)(uintptr_t)(fd + 1));
 }
 
 static void

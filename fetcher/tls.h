@@ -24,6 +24,13 @@ struct tls_use {
 // which its handshake has settled, whatever its answers say.
 bool tls_is_http2(CURL *easy);
 
+// The socket of the connection that a request is about to be sent over, as
+// tls_tell_socket() was told it for this request or an earlier one; libcurl
+// does not say it before a request is over. CURL_SOCKET_BAD: nobody told, or
+// there is no TLS.
+curl_socket_t tls_socket(CURL *easy);
+void tls_tell_socket(CURL *easy, curl_socket_t fd);
+
 // A request is about to be sent over a connection that takes one at a time.
 // False: another one is under way there, or bytes wait in TLS that were sent
 // before it, and so are not its answer. True where there is no TLS. The handle

@@ -93,7 +93,6 @@ set_constants(struct transfer *transfer)
     CURL *easy = transfer->easy;
     CURLcode code = CURLE_OK;
 
-    code |= curl_easy_setopt(easy, CURLOPT_PRIVATE, transfer);
     code |= curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     // Of libcurl's own look-ups (a proxy's name): one that outlasts its
     // transfer is left to end by itself, for to wait for its thread would hold

@@ -2,7 +2,11 @@
 it; TLS sessions; connections that are kept."""
 import collections
 import re
+import select
 import signal
+import socket
+import struct
+import threading
 import time
 
 import pytest
@@ -206,6 +210,48 @@ def test_tls_sessions_are_used_again(http2):
     assert {row.protocol for row in seen} == {"HTTP/2.0"}
     assert collections.Counter(row.reused for row in seen) == \
         {".": 40, "r": 160}
+
+
+class CountingRelay(threading.Thread):
+    """Passes one connection on to a server at 127.0.0.1, and counts the
+    segments with data that came from the client."""
+
+    def __init__(self, port):
+        super().__init__(daemon=True)
+        self.segments = None
+        self.to = ("127.0.0.1", port)
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        self.start()
+
+    def run(self):
+        client, _ = self.listener.accept()
+        self.listener.close()
+        with client, socket.create_connection(self.to) as server:
+            ways = {client: server, server: client}
+            is_open = True
+            while is_open:
+                for source in select.select([*ways], [], [])[0]:
+                    data = source.recv(1 << 16)
+                    ways[source].sendall(data)
+                    is_open &= bool(data)
+            info = client.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 160)
+            # tcpi_data_segs_in of struct tcp_info, <linux/tcp.h>
+            self.segments = struct.unpack_from("=I", info, 152)[0]
+
+
+def test_requests_of_a_turn_leave_together(http2):
+    """32 streams of a connection, whose answers come at about the same time:
+    their next requests share packets. A segment a request, and those of the
+    handshake, would it be else."""
+    server = http2()
+    relay = CountingRelay(server.https)
+    count = 320
+    urls = [f"https://127.0.0.1:{relay.port}/x?{n}" for n in range(count)]
+    server.get(urls, "--parallel-max-host", "32")
+    relay.join(harness.GIVE_UP_S)
+    assert {row.protocol for row in server.seen(count)} == {"HTTP/2.0"}
+    assert 10 < relay.segments < count * 3 / 4
 
 
 @pytest.mark.plain
