@@ -60,7 +60,7 @@ void multi_free(struct multi **multi);
 // A handle's way into a multi; lives as long as the handle.
 struct multi_gate {
     multi_connect_fn *may_connect;
-    void *arg;
+    void *arg; // whose gate it is: may_connect's, and for the multi_done_fn
     // The multi's.
     struct multi *multi; // multi_prepare() sets it
     CURL *easy;          // ... and this
