@@ -401,11 +401,27 @@ format_difference(const Urlsum__V1__Record *record, struct text *out)
     }
 }
 
+// What the outcome means, for this URL.
+static const char *
+meaning_of(const Urlsum__V1__Record *record)
+{
+    const ProtobufCBinaryData *url = &record->url;
+
+    if (strcmp(record->outcome, fail_name(FAIL_INVALID_URL)) != 0)
+        return find_meaning(record->outcome);
+    if (!memmem(url->data, url->len, "://", 3))
+        return "no scheme; write http:// or https:// before it";
+    // At its end nobody sees it.
+    if (memchr(url->data, ' ', url->len))
+        return "a blank in it; write %20, or nothing where it is the list's";
+    return find_meaning(record->outcome);
+}
+
 void
 format_failure(const Urlsum__V1__Record *record, struct text *out)
 {
     const Urlsum__V1__Facts *facts = record->facts;
-    const char *meaning = find_meaning(record->outcome);
+    const char *meaning = meaning_of(record);
 
     text_puts(out, "urlsum: ");
     text_printable(out, (const char *)record->url.data, record->url.len,
@@ -424,9 +440,6 @@ format_failure(const Urlsum__V1__Record *record, struct text *out)
             text_printf(out, "(%" PRIu32 ") ", facts->curl_code);
         text_printable(out, facts->message, strlen(facts->message),
                        SHOWN_BYTES_MAX);
-    } else if (strcmp(record->outcome, fail_name(FAIL_INVALID_URL)) == 0 &&
-               !memmem(record->url.data, record->url.len, "://", 3)) {
-        text_puts(out, ": no scheme; write http:// or https:// before it");
     } else if (meaning) {
         text_printf(out, ": %s", meaning);
     }

@@ -467,8 +467,18 @@ failures_are_lines_on_stderr(void **state)
     sample.record.outcome = url;
     EXPECT_FAILURE("urlsum: u: invalid_url: no scheme; write http:// or "
                    "https:// before it\n");
+    SAMPLE(&sample, "http://h/a ");
+    sample.record.facts = NULL;
+    sample.record.outcome = url;
+    EXPECT_FAILURE("urlsum: http://h/a : invalid_url: a blank in it; write "
+                   "%20, or nothing where it is the list's\n");
+    SAMPLE(&sample, "http://:x");
+    sample.record.facts = NULL;
+    sample.record.outcome = url;
+    EXPECT_FAILURE("urlsum: http://:x: invalid_url: not a URL that libcurl can "
+                   "read\n");
     sample.record.outcome = newer;
-    EXPECT_FAILURE("urlsum: u: newer\n");
+    EXPECT_FAILURE("urlsum: http://:x: newer\n");
     text_fini(&text);
 }
 
