@@ -2,7 +2,6 @@
 it; TLS sessions; connections that are kept."""
 import collections
 import re
-import select
 import signal
 import socket
 import struct
@@ -13,6 +12,7 @@ import pytest
 
 import harness
 import origin as odd
+import witness
 from harness import wait_until
 from silent_host import (late_for_the_first, silent_after_one,
                          silent_under_tls)
@@ -228,13 +228,11 @@ class CountingRelay(threading.Thread):
         client, _ = self.listener.accept()
         self.listener.close()
         with client, socket.create_connection(self.to) as server:
-            ways = {client: server, server: client}
-            is_open = True
-            while is_open:
-                for source in select.select([*ways], [], [])[0]:
-                    data = source.recv(1 << 16)
-                    ways[source].sendall(data)
-                    is_open &= bool(data)
+            back = threading.Thread(target=witness.Relay.copy, daemon=True,
+                                    args=(server, client))
+            back.start()
+            witness.Relay.copy(client, server)
+            back.join()
             info = client.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 160)
             # tcpi_data_segs_in of struct tcp_info, <linux/tcp.h>
             self.segments = struct.unpack_from("=I", info, 152)[0]
