@@ -406,13 +406,12 @@ static const char *
 meaning_of(const Urlsum__V1__Record *record)
 {
     const ProtobufCBinaryData *url = &record->url;
+    bool is_invalid = strcmp(record->outcome, fail_name(FAIL_INVALID_URL)) == 0;
 
-    if (strcmp(record->outcome, fail_name(FAIL_INVALID_URL)) != 0)
-        return find_meaning(record->outcome);
-    if (!memmem(url->data, url->len, "://", 3))
+    if (is_invalid && !memmem(url->data, url->len, "://", 3))
         return "no scheme; write http:// or https:// before it";
     // At its end nobody sees it.
-    if (memchr(url->data, ' ', url->len))
+    if (is_invalid && memchr(url->data, ' ', url->len))
         return "a blank in it; write %20, or nothing where it is the list's";
     return find_meaning(record->outcome);
 }

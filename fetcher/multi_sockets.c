@@ -112,11 +112,11 @@ claim_watch(struct watch *watch, struct multi_gate *gate)
     if (watch->gate == gate)
         return;
     if (watch->gate)
-        watch->gate->watch = NULL;
-    watch->gate = gate;
+        multi_leave_socket(watch->gate);
     if (!gate)
         return;
     multi_leave_socket(gate);
+    watch->gate = gate;
     gate->watch = watch;
 }
 
@@ -215,7 +215,8 @@ multi_look_at_rest(struct multi_gate *gate)
 
     (void)curl_easy_getinfo(gate->easy, CURLINFO_HTTP_VERSION, &version);
     if (version != CURL_HTTP_VERSION_1_0 && version != CURL_HTTP_VERSION_1_1)
-        return;   // HTTP/2 has frames of its own to say
+        return; // HTTP/2 has frames of its own to say
+
     if (!watch) { // its answer was there at once
         (void)curl_easy_getinfo(gate->easy, CURLINFO_ACTIVESOCKET, &fd);
         watch = find_watch(gate->multi, fd);

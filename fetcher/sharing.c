@@ -59,16 +59,17 @@ arrive(struct transfer *transfer)
 static void
 send_with_others(const struct transfer *transfer)
 {
-    struct multi *multi = transfer->gate.multi;
     curl_socket_t fd = tls_socket(transfer->easy);
     long connects = 0;
 
-    (void)curl_easy_getinfo(transfer->easy, CURLINFO_NUM_CONNECTS, &connects);
-    if (fd == CURL_SOCKET_BAD && connects > 0) { // it was made for this request
+    if (fd == CURL_SOCKET_BAD)
+        (void)curl_easy_getinfo(transfer->easy, CURLINFO_NUM_CONNECTS,
+                                &connects);
+    if (connects > 0) { // it was made for this request
         fd = multi_socket_of(&transfer->gate);
         tls_tell_socket(transfer->easy, fd);
     }
-    multi_expect_request(multi, fd);
+    multi_expect_request(transfer->gate.multi, fd);
 }
 
 // libcurl is about to send the request, over a new connection or one that is
